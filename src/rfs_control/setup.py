@@ -1,0 +1,24 @@
+from setuptools import find_packages, setup
+
+setup(
+    name="rfs_control",
+    version="0.1.0",
+    packages=find_packages(exclude=["test"]),
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/rfs_control"]),
+        ("share/rfs_control", ["package.xml"]),
+    ],
+    install_requires=["setuptools"],
+    zip_safe=False,
+    maintainer="RFS maintainers",
+    maintainer_email="maintainers@rfs-robotics.org",
+    description="Closing the loop at 10 Hz and refusing to when it must not: policy node, command gate, episode manager.",
+    license="Apache-2.0",
+    entry_points={
+        "console_scripts": [
+            "policy_node=rfs_control.nodes.policy_node:main",
+            "gate_node=rfs_control.nodes.gate_node:main",
+            "episode_manager=rfs_control.nodes.episode_manager:main",
+        ],
+    },
+)

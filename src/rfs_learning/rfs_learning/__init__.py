@@ -1,0 +1,1 @@
+"""Flow base policy, modulation, checkpoints, trainers and evaluation of Residual Flow Steering."""

@@ -1,0 +1,24 @@
+from setuptools import find_packages, setup
+
+setup(
+    name="rfs_learning",
+    version="0.1.0",
+    packages=find_packages(exclude=["test"]),
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/rfs_learning"]),
+        ("share/rfs_learning", ["package.xml"]),
+    ],
+    install_requires=["setuptools"],
+    zip_safe=False,
+    maintainer="RFS maintainers",
+    maintainer_email="maintainers@rfs-robotics.org",
+    description="Flow base policy, modulation, checkpoints, trainers and evaluation of Residual Flow Steering.",
+    license="Apache-2.0",
+    entry_points={
+        "console_scripts": [
+            "base_trainer=rfs_learning.nodes.base_trainer:main",
+            "evaluate=rfs_learning.evaluate:main",
+            "benchmark_policy=rfs_learning.benchmark_policy:main",
+        ],
+    },
+)

@@ -1,0 +1,1 @@
+"""What every RFS node shares: parameters from dataclasses, message conversions, a clean life cycle."""

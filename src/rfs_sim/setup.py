@@ -1,0 +1,26 @@
+from setuptools import find_packages, setup
+
+setup(
+    name="rfs_sim",
+    version="0.1.0",
+    packages=find_packages(exclude=["test"]),
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/rfs_sim"]),
+        ("share/rfs_sim", ["package.xml"]),
+    ],
+    install_requires=["setuptools"],
+    zip_safe=False,
+    maintainer="RFS maintainers",
+    maintainer_email="maintainers@rfs-robotics.org",
+    description="The Franka + LEAP world: batched task environments for learning and a node that speaks the drivers' topics.",
+    license="Apache-2.0",
+    entry_points={
+        "console_scripts": [
+            "sim_node=rfs_sim.nodes.sim_node:main",
+            "collect_demonstrations=rfs_sim.demos:main",
+            "benchmark_env=rfs_sim.benchmark_env:main",
+            "render=rfs_sim.render:main",
+        ],
+        "rfs.engines": ["mujoco=rfs_sim.vec_env:make_env"],
+    },
+)
