@@ -17,7 +17,8 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from rfs_core.config import ConfigError, from_mapping
+from rfs_core.config import from_mapping
+from rfs_core.errors import ConfigError
 
 Config = TypeVar("Config")
 
