@@ -1,0 +1,45 @@
+# make demo    set up from nothing, then ten episodes in simulation: table, report and video
+# make test    set up from nothing, then every test
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+EPISODES ?= 10
+SEED ?= 0
+PYTEST ?= python -m pytest
+IN_ENV := . ./activate &&
+
+.PHONY: help setup build demo test test-unit test-system lint format figures docker-lint clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup:  ## environment and workspace, only what is missing (EXTRAS="drivers perception")
+	@EXTRAS="$(EXTRAS)" scripts/setup.sh
+
+build: setup  ## colcon build of the whole workspace
+	@scripts/build.sh
+
+demo: setup  ## the stack in simulation: EPISODES=10 SEED=0
+	@$(IN_ENV) ros2 launch rfs_bringup deploy.launch.py episodes:=$(EPISODES) seed:=$(SEED) record_video:=true
+
+test: setup test-unit test-system  ## every test
+
+test-unit: setup  ## tests of the packages, a minute or two
+	@$(IN_ENV) $(PYTEST) src tools
+
+test-system: setup  ## tests that start the real nodes
+	@$(IN_ENV) $(PYTEST) test
+
+lint: setup docker-lint  ## ruff, mypy, import direction, docker files
+	@$(IN_ENV) ruff check . && ruff format --check .
+	@$(IN_ENV) mypy src/rfs_core/rfs_core && mypy src/rfs_learning/rfs_learning
+	@$(IN_ENV) $(PYTEST) -q test/test_import_direction.py
+
+format: setup  ## let ruff mend what it can
+	@$(IN_ENV) ruff check --fix . ; ruff format .
+
+docker-lint: setup  ## check Dockerfile and compose file without an engine
+	@$(IN_ENV) python docker/lint.py
+
+clean:  ## remove everything that set-up and builds made
+	rm -rf .venv .standin .setup build install log

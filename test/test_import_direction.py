@@ -1,0 +1,78 @@
+"""Imports point one way, and pure packages stay pure."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).resolve().parent.parent / "src"
+
+# Which of our packages and which third-party packages each package may import; `nodes/` may use ROS as well.
+PURE = {
+    "rfs_core": {"numpy"},
+    "rfs_learning": {
+        "numpy", "scipy", "torch", "safetensors", "tensorboard", "rich", "tqdm", "yaml", "rsl_rl", "tensordict",
+        "rfs_core",
+    },
+    "rfs_sim": {
+        "numpy", "scipy", "mujoco", "imageio", "imageio_ffmpeg", "PIL", "rich", "tqdm", "yaml", "OpenGL",
+        "rfs_core",
+    },
+    "rfs_ros": {"numpy", "rfs_core"},
+    "rfs_control": {"numpy", "scipy", "rich", "yaml", "psutil", "rfs_core", "rfs_learning"},
+}  # fmt: skip
+ROS = {
+    "rclpy", "rfs_ros", "rfs_msgs", "rcl_interfaces", "builtin_interfaces", "geometry_msgs", "sensor_msgs",
+    "std_msgs", "std_srvs", "diagnostic_msgs", "lifecycle_msgs", "rosgraph_msgs", "ament_index_python",
+}  # fmt: skip
+# The one package whose business ROS is.
+ROS_EVERYWHERE = {"rfs_ros"}
+# All that deployment may know of the learning package.
+DEPLOYED = {
+    "rfs_learning.policy",
+    "rfs_learning.checkpoint",
+    "rfs_learning.errors",
+    "rfs_learning.statistics",
+}
+
+
+def imports(path: Path) -> list[str]:
+    """Dotted names of every absolute import of a file, wherever it stands."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def files() -> list[Path]:
+    return [path for package in PURE for path in sorted((SRC / package / package).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(SRC)))
+def test_module_imports_only_what_its_package_may(path: Path) -> None:
+    package = path.relative_to(SRC).parts[0]
+    allowed = PURE[package] | {package} | set(sys.stdlib_module_names)
+    if "nodes" in path.relative_to(SRC / package).parts or package in ROS_EVERYWHERE:
+        allowed = allowed | ROS
+    for name in imports(path):
+        top = name.split(".")[0]
+        assert top in allowed, (
+            f"{path.relative_to(SRC)} imports {name}; {package} may import {sorted(PURE[package])}"
+        )
+        if package == "rfs_control" and top == "rfs_learning":
+            module = ".".join(name.split(".")[:2])
+            assert module in DEPLOYED, (
+                f"{path.relative_to(SRC)} imports {name}; deployment may use {sorted(DEPLOYED)}"
+            )
+
+
+def test_the_check_sees_imports_inside_functions(tmp_path: Path) -> None:
+    sneaky = tmp_path / "sneaky.py"
+    sneaky.write_text("def f():\n    import rclpy\n    from torch import nn\n")
+    assert imports(sneaky) == ["rclpy", "torch.nn"]
