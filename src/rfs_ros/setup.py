@@ -12,6 +12,6 @@ setup(
     zip_safe=False,
     maintainer="RFS maintainers",
     maintainer_email="maintainers@rfs-robotics.org",
-    description="What every RFS node shares: parameters from dataclasses, message conversions, a clean life cycle.",
+    description="What every RFS node shares: parameters from dataclasses, message conversions, a clean end.",
     license="Apache-2.0",
 )
