@@ -1,0 +1,65 @@
+"""What a task may know of N worlds at one instant: arrays that any engine fills and task terms read.
+
+Every array has the number of worlds N as its first axis. Positions and poses are in the base frame `fr3_link0`;
+SI units; float64.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rfs_core.se3 import Pose
+
+
+@dataclass
+class WorldState:
+    """State of N worlds at a control tick."""
+
+    time: NDArray[np.float64]
+    """s since the episode's start. Shape: (N,)"""
+    arm_position: NDArray[np.float64]
+    """rad, order of `robot.ARM_JOINT_NAMES`. Shape: (N, 7)"""
+    arm_velocity: NDArray[np.float64]
+    """rad/s. Shape: (N, 7)"""
+    arm_target: NDArray[np.float64]
+    """rad, joint targets the arm's tracker holds (q_cmd). Shape: (N, 7)"""
+    hand_position: NDArray[np.float64]
+    """rad, order of `robot.HAND_JOINT_NAMES`. Shape: (N, 16)"""
+    hand_velocity: NDArray[np.float64]
+    """rad/s. Shape: (N, 16)"""
+    hand_target: NDArray[np.float64]
+    """rad, joint targets the hand holds. Shape: (N, 16)"""
+    palm: Pose
+    """Palm frame. Shapes: (N, 3), (N, 4) wxyz"""
+    fingertip_position: NDArray[np.float64]
+    """m, centres of the rounded ends: index, middle, ring, thumb. Shape: (N, 4, 3)"""
+    object_pose: Pose
+    """The object's centre and axes. Shapes: (N, 3), (N, 4) wxyz"""
+    object_velocity: NDArray[np.float64]
+    """m/s in the base frame, then rad/s in the object's frame. Shape: (N, 6)"""
+    object_rest_height: NDArray[np.float64]
+    """m, height of the object's centre where it stood at the start. Shape: (N,)"""
+    goal_position: NDArray[np.float64]
+    """m, where the object's centre shall go. Shape: (N, 3)"""
+    contacts: NDArray[np.bool_]
+    """Which parts of the hand touched the object within the last control step, order of `robot.CONTACT_NAMES`.
+    Shape: (N, 5)"""
+    held_steps: NDArray[np.int64]
+    """Consecutive control steps, up to now, at which the task's momentary condition held. Shape: (N,)"""
+
+    @property
+    def num_worlds(self) -> int:
+        """N."""
+        return int(self.time.shape[0])
+
+    def take(self, worlds: NDArray[np.intp] | slice) -> "WorldState":
+        """The state of some worlds only, in the order given (copies where `worlds` is an index array)."""
+        values = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Pose):
+                values[field.name] = Pose(value.position[worlds], value.quaternion[worlds])
+            else:
+                values[field.name] = value[worlds]
+        return WorldState(**values)

@@ -1,0 +1,172 @@
+"""MuJoCo as the engine of N independent worlds: set a start, hold joint targets, step one control step, read arrays.
+
+One `mujoco.rollout` call advances all worlds by one control step, in C, without the GIL. Every world has a model of
+its own, into which a reset writes the drawn object, friction, mass and gains. Each control step starts its solver
+cold, so that a world's next state depends on its state and targets only: the node (N = 1) and the vector environment
+(any N) integrate alike, bit for bit.
+"""
+
+import copy
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+from mujoco.rollout import Rollout
+from numpy.typing import NDArray
+
+from rfs_core import robot
+from rfs_core.errors import RfsError
+from rfs_core.tasks.grasp import EpisodeStart
+from rfs_sim import randomization
+from rfs_sim.mjcf import SceneConfig
+from rfs_sim.model import ModelIndex, compile_model
+
+Array = NDArray[np.float64]
+
+_CONTROL = mujoco.mjtState.mjSTATE_CTRL.value | mujoco.mjtState.mjSTATE_QFRC_APPLIED.value
+
+
+class EngineError(RfsError):
+    """The engine was asked for something it cannot do."""
+
+
+class Substeps(NamedTuple):
+    """What the drivers would have measured within the last control step, one row per physics step.
+
+    The last row is the state at the end of the step.
+    """
+
+    time: Array
+    """s since the control step began. Shape: (S,)"""
+    arm_position: Array
+    """rad. Shape: (N, S, 7)"""
+    arm_velocity: Array
+    """rad/s. Shape: (N, S, 7)"""
+    hand_position: Array
+    """rad. Shape: (N, S, 16)"""
+    hand_velocity: Array
+    """rad/s. Shape: (N, S, 16)"""
+
+
+class MujocoEngine:
+    """N worlds of the scene, stepped together.
+
+    Attributes:
+        models: one `mujoco.MjModel` per world.
+        index: addresses of joints, actuators and sensors, equal in all models.
+        substeps: physics steps of a control step.
+        qpos, qvel: state of all worlds. Shapes: (N, nq), (N, nv). Read only; `reset` and `step` write them.
+        contacts: parts of the hand that touched the object in the last control step. Shape: (N, 5)
+        unstable: worlds whose last step MuJoCo could not integrate; their state is that of the step before.
+            Shape: (N,)
+    """
+
+    def __init__(self, num_worlds: int, scene: SceneConfig | None = None, threads: int = 1) -> None:
+        """
+        Args:
+            num_worlds: N, at least 1.
+            scene: what the worlds contain.
+            threads: of the physics; 1 runs on the calling thread.
+        """
+        scene = scene or SceneConfig()
+        if num_worlds < 1:
+            raise EngineError(f"num_worlds is {num_worlds}, needs at least 1.")
+        ratio = robot.CONTROL_DT / scene.physics_dt
+        self.substeps = round(ratio)
+        if self.substeps < 1 or abs(ratio - self.substeps) > 1e-9:
+            raise EngineError(
+                f"physics_dt {scene.physics_dt:g} s does not divide the control step of {robot.CONTROL_DT:g} s: "
+                "choose 0.01, 0.005, 0.0025, ..."
+            )
+        self.scene = scene
+        self.num_worlds = num_worlds
+        template = compile_model(scene)
+        self.models = [template] + [copy.copy(template) for _ in range(num_worlds - 1)]
+        self.index = ModelIndex.of(template)
+        self._scratch = mujoco.MjData(template)
+        self._data = [mujoco.MjData(template) for _ in range(max(1, threads))]
+        self._rollout = Rollout(nthread=0 if threads <= 1 else threads)
+
+        nq, nv, nu = template.nq, template.nv, template.nu
+        size = mujoco.mj_stateSize(template, mujoco.mjtState.mjSTATE_FULLPHYSICS.value)
+        if size != 1 + nq + nv:
+            raise EngineError(
+                f"unexpected state of size {size}: this engine knows models without activations."
+            )
+        self._state = np.zeros((num_worlds, size))
+        self._state[:, 1 : 1 + nq] = template.qpos0
+        self._control = np.zeros((num_worlds, self.substeps, nu + nv))
+        self._states = np.zeros((num_worlds, self.substeps, size))
+        self._sensors = np.zeros((num_worlds, self.substeps, template.nsensordata))
+        self._expected_time = self.substeps * scene.physics_dt
+
+        self.qpos = self._state[:, 1 : 1 + nq]
+        self.qvel = self._state[:, 1 + nq :]
+        self.contacts = np.zeros((num_worlds, len(robot.CONTACT_NAMES)), dtype=np.bool_)
+        self.unstable = np.zeros(num_worlds, dtype=np.bool_)
+        self._states_qpos = self._states[:, :, 1 : 1 + nq]
+        self._states_qvel = self._states[:, :, 1 + nq :]
+        self._force_dofs = nu + np.concatenate((self.index.arm_dof, self.index.hand_dof))
+
+    def reset(self, world: int, start: EpisodeStart) -> None:
+        """Puts one world into an episode's start, at rest."""
+        index = self.index
+        randomization.apply_start(self.models[world], self._scratch, index, start)
+        self._state[world, 0] = 0.0
+        self.qvel[world] = 0.0
+        self.qpos[world] = self.models[world].qpos0
+        self.qpos[world, index.arm_qpos] = start.arm_position
+        self.qpos[world, index.hand_qpos] = start.hand_position
+        self.qpos[world, index.object_qpos[:3]] = start.object_position
+        self.qpos[world, index.object_qpos[3:]] = start.object_quaternion
+        self.contacts[world] = False
+        self.unstable[world] = False
+
+    def step(self, arm_target: Array, hand_target: Array, disturbance: Array | None = None) -> None:
+        """Advances all worlds by one control step with the joint targets held.
+
+        Args:
+            arm_target: rad. Shape: (N, 7)
+            hand_target: rad. Shape: (N, 16)
+            disturbance: torque on the arm's, then the hand's joints, held for the step, N m. Shape: (N, 23)
+        """
+        control, index = self._control, self.index
+        control[:, :, index.arm_ctrl] = arm_target[:, None]
+        control[:, :, index.hand_ctrl] = hand_target[:, None]
+        control[:, :, self._force_dofs] = 0.0 if disturbance is None else disturbance[:, None]
+        self._state[:, 0] = 0.0
+        self._rollout.rollout(
+            self.models, self._data, self._state, control, control_spec=_CONTROL, skip_checks=True,
+            nstep=self.substeps, state=self._states, sensordata=self._sensors,
+        )  # fmt: skip
+        last = self._states[:, -1]
+        # MuJoCo resets a world whose state is no longer a number: its clock then shows.
+        np.abs(last[:, 0] - self._expected_time, out=last[:, 0])
+        self.unstable = ~(last[:, 0] < 1e-9) | ~np.isfinite(last).all(axis=1)
+        if self.unstable.any():
+            self._states[self.unstable] = self._state[self.unstable, None]
+        self._state[:] = last
+        self.contacts = (self._sensors[:, :, index.contact_sensors] > 0.0).any(axis=1)
+        self.contacts[self.unstable] = False
+
+    def substep_states(self) -> Substeps:
+        """Joint states within the last control step, after each physics step (copies)."""
+        index = self.index
+        return Substeps(
+            time=self.scene.physics_dt * np.arange(1, self.substeps + 1),
+            arm_position=self._states_qpos[:, :, index.arm_qpos],
+            arm_velocity=self._states_qvel[:, :, index.arm_dof],
+            hand_position=self._states_qpos[:, :, index.hand_qpos],
+            hand_velocity=self._states_qvel[:, :, index.hand_dof],
+        )
+
+    def copy_into(self, world: int, data: mujoco.MjData) -> None:
+        """Writes a world's state into `data` and computes its poses: for rendering and ray casting with
+        `models[world]`."""
+        data.qpos[:] = self.qpos[world]
+        data.qvel[:] = self.qvel[world]
+        mujoco.mj_forward(self.models[world], data)
+
+    def close(self) -> None:
+        """Ends the physics threads."""
+        self._rollout.close()

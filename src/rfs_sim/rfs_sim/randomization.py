@@ -1,0 +1,123 @@
+"""Writes an episode's physical parameters into a compiled model, and draws the disturbances of an episode."""
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from rfs_core.config import param
+from rfs_core.tasks.grasp import EpisodeStart, ObjectShape
+from rfs_sim import facts, mjcf
+from rfs_sim.model import ModelIndex
+
+Array = NDArray[np.float64]
+
+DISTURBANCE_JOINTS = 23
+"""The arm's 7 joints, then the hand's 16."""
+
+
+@dataclass(frozen=True)
+class DisturbanceConfig:
+    """Torque pulses of one control step on every joint, as in the RFS paper every 2 to 5 control steps."""
+
+    every: tuple[int, int] = param((2, 5), doc="Control steps between two pulses, shortest and longest.")
+    arm: float = param(
+        10.0, doc="Standard deviation on joints 1-4; a quarter of it on the wrist.", unit="N m", low=0.0
+    )
+    hand: float = param(0.03, doc="Standard deviation on every finger joint.", unit="N m", low=0.0)
+
+    def scaled(self, factor: float) -> "DisturbanceConfig":
+        """The same pulses, `factor` times as strong."""
+        return DisturbanceConfig(self.every, self.arm * factor, self.hand * factor)
+
+
+def draw_disturbance(rng: np.random.Generator, steps: int, config: DisturbanceConfig) -> Array:
+    """Torques of every control step of an episode, N m, zero between pulses.
+
+    Shape: (steps, 23), arm joints then hand joints. Draws the same amount whatever the strength.
+    """
+    gaps = rng.integers(config.every[0], config.every[1], size=steps // config.every[0] + 1, endpoint=True)
+    pulses = rng.standard_normal((len(gaps), DISTURBANCE_JOINTS))
+    at = np.cumsum(gaps) - 1
+    inside = at < steps
+    torque = np.zeros((steps, DISTURBANCE_JOINTS))
+    deviation = np.array([config.arm] * 4 + [config.arm / 4] * 3 + [config.hand] * 16)
+    torque[at[inside]] = pulses[inside] * deviation
+    return torque
+
+
+def shape_inertia(shape: ObjectShape, mass: float) -> Array:
+    """Principal moments about the centre of a solid of even density, kg m^2. Shape: (3,)
+
+    Box, cylinder, and capsule as a cylinder and two half spheres (solid-body formulas of any mechanics text).
+    """
+    a, b, c = shape.size
+    if shape.kind == "box":
+        return mass / 3.0 * np.array([b * b + c * c, a * a + c * c, a * a + b * b])
+    r, h = a, 2.0 * c
+    if shape.kind == "cylinder":
+        side = mass * (3.0 * r * r + h * h) / 12.0
+        return np.array([side, side, mass * r * r / 2.0])
+    if shape.kind == "capsule":
+        cylinder = mass * h / (h + 4.0 / 3.0 * r)
+        ball = mass - cylinder
+        along = cylinder * r * r / 2.0 + ball * 0.4 * r * r
+        across = cylinder * (h * h / 12.0 + r * r / 4.0) + ball * (0.4 * r * r + h * h / 4.0 + 0.375 * h * r)
+        return np.array([across, across, along])
+    raise ValueError(f"shape '{shape.kind}' is not one of {', '.join(mjcf.SLOT_KINDS)}")
+
+
+def apply_start(
+    model: mujoco.MjModel, scratch: mujoco.MjData, index: ModelIndex, start: EpisodeStart
+) -> None:
+    """Sets object, friction, mass and gains of one world's model, and everything MuJoCo derives from them."""
+    _shape_object(model, index, start.shape)
+    geom = index.object_geoms[start.shape.kind]
+    model.geom_friction[geom, 0] = start.object_friction
+    model.body_mass[index.object_body] = start.object_mass
+    model.body_inertia[index.object_body] = shape_inertia(start.shape, start.object_mass)
+    for position, damper, kp, kv, gain in (
+        (index.arm_ctrl, index.arm_damper, np.array(mjcf.ARM_KP), np.array(mjcf.ARM_KV), start.arm_gain),
+        (index.hand_ctrl, index.hand_damper, mjcf.HAND_KP, mjcf.HAND_KV, start.hand_gain),
+    ):
+        model.actuator_gainprm[position, 0] = gain * kp
+        model.actuator_biasprm[position, 1] = -gain * kp
+        model.actuator_gainprm[damper, 0] = gain * kv
+        model.actuator_biasprm[damper, 2] = -gain * kv
+    mujoco.mj_setConst(model, scratch)
+
+
+def _shape_object(model: mujoco.MjModel, index: ModelIndex, shape: ObjectShape) -> None:
+    tiny = mjcf.UNUSED_SLOT_SIZE
+    for kind, geom in index.object_geoms.items():
+        used = kind == shape.kind
+        model.geom_contype[geom] = model.geom_conaffinity[geom] = int(used)
+        model.geom_rgba[geom, 3] = float(used)
+        if used:
+            # MuJoCo wants (radius, half length, 0) for round shapes.
+            size = shape.size if kind == "box" else (shape.size[0], shape.size[2], 0.0)
+        else:
+            size = (tiny, tiny, tiny if kind == "box" else 0.0)
+        model.geom_size[geom] = size
+        model.geom_rbound[geom] = _bounding_radius(kind, size)
+        model.geom_aabb[geom, 3:] = _half_extent(kind, size)
+    extent = _half_extent(shape.kind, model.geom_size[index.object_geoms[shape.kind]])
+    # The body's own bounding boxes, which the broad phase reads: every node as large as the used shape.
+    first = model.body_bvhadr[index.object_body]
+    model.bvh_aabb[first : first + model.body_bvhnum[index.object_body], 3:] = extent
+
+
+def _half_extent(kind: str, size: Array | tuple[float, ...]) -> Array:
+    if kind == "box":
+        return np.array(size[:3])
+    return np.array([size[0], size[0], size[1] + (size[0] if kind == "capsule" else 0.0)])
+
+
+def _bounding_radius(kind: str, size: Array | tuple[float, ...]) -> float:
+    if kind == "box":
+        return float(np.linalg.norm(size[:3]))
+    return float(size[0] + size[1]) if kind == "capsule" else float(np.hypot(size[0], size[1]))
+
+
+assert len(facts.ARM_TORQUE) + len(facts.HAND_LINKS) == DISTURBANCE_JOINTS

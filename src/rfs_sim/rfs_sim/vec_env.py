@@ -1,0 +1,210 @@
+"""The task as a vector environment for learning: chunks of actions in, observations and rewards out.
+
+It follows the contract of `rfs_learning.vec_env` without importing it; the registration as `rfs.engines` is what
+learning finds it by.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rfs_core import control, robot
+from rfs_core.errors import RfsError
+from rfs_core.specs import ActionSpec, ObservationSpec
+from rfs_sim.mjcf import SceneConfig
+from rfs_sim.randomization import DisturbanceConfig
+from rfs_sim.worlds import Worlds
+
+Array = NDArray[np.float64]
+
+
+class ActionError(RfsError):
+    """An action chunk that must not reach the robot: wrong shape, or not finite."""
+
+
+@dataclass
+class StepResult:
+    """What one chunk of actions did. When an episode ends inside the chunk, the rest of it is not executed."""
+
+    observation: NDArray[np.float32]
+    """After the chunk; with autoreset, of the next episode where one has ended. Shape: (N, O)"""
+    reward: Array
+    """Of every control step; 0 where not executed. Shape: (N, H)"""
+    executed: NDArray[np.bool_]
+    """Whether the control step was taken. Shape: (N, H)"""
+    terminated: NDArray[np.bool_]
+    """The task could not go on: the object is lost. Shape: (N,)"""
+    truncated: NDArray[np.bool_]
+    """The time was up, and nothing else ended the episode. Shape: (N,)"""
+    success: NDArray[np.bool_]
+    """The episode has ended in success; False while it goes on. Shape: (N,)"""
+    final_observation: NDArray[np.float32]
+    """After the last executed control step, before any reset. Shape: (N, O)"""
+    log: dict[str, Array] = field(default_factory=dict)
+    """Reward terms of the chunk, summed over its steps, `reward/<term>`; `episode_steps`; each (N,)."""
+
+
+class MujocoVecEnv:
+    """N episodes of a task side by side. Env i plays episode `episodes[i]`, then `episodes[i] + N`, and so on.
+
+    Attributes:
+        num_envs, action_spec, observation_spec, max_episode_steps, task: see `rfs_learning.vec_env`.
+        worlds: the worlds below, for cameras and demonstrators.
+        episodes: the episode that each env plays now. Shape: (N,)
+    """
+
+    def __init__(self, task: str, worlds: Worlds, autoreset: bool = True) -> None:
+        self.task = task
+        self.worlds = worlds
+        self.autoreset = autoreset
+        self.num_envs = worlds.num_worlds
+        self.action_spec: ActionSpec = robot.DEFAULT_ACTION_SPEC
+        self.observation_spec: ObservationSpec = worlds.task.OBSERVATION_SPEC
+        self.max_episode_steps: int = worlds.task.MAX_EPISODE_STEPS
+        self.episodes = np.arange(self.num_envs)
+        self._seed: int | None = None
+        self._steps = np.zeros(self.num_envs, dtype=np.int64)
+        self._ended = np.zeros(self.num_envs, dtype=np.bool_)
+        self._hand = self.action_spec.slice("hand_target")
+        self._observation = worlds.task.observe(worlds.state)
+
+    def reset(self, seed: int, episodes: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
+        """Starts an episode in every env.
+
+        Args:
+            seed: of the run.
+            episodes: which episode each env plays; None: 0 ... N-1. Shape: (N,)
+
+        Returns:
+            Observation. Shape: (N, O)
+        """
+        episodes = np.arange(self.num_envs) if episodes is None else np.array(episodes)
+        if episodes.shape != (self.num_envs,):
+            raise ActionError(
+                f"episodes has shape {episodes.shape}, needs one per environment: ({self.num_envs},)."
+            )
+        self._seed = seed
+        self.episodes = episodes
+        self._steps[:] = 0
+        self._ended[:] = False
+        self.worlds.reset(seed, episodes)
+        self._observation = self.worlds.task.observe(self.worlds.state)
+        return self._observation
+
+    def step(self, chunk: Array) -> StepResult:
+        """Executes a chunk of actions, one control step after the other.
+
+        Args:
+            chunk: physical units, clipped here to the action's bounds. Shape: (N, H, A)
+
+        Raises:
+            ActionError: shape wrong, a value not finite, or no episode started.
+        """
+        chunk = self._checked(chunk)
+        n, horizon = chunk.shape[:2]
+        reward = np.zeros((n, horizon))
+        executed = np.zeros((n, horizon), dtype=np.bool_)
+        terminated = np.zeros(n, dtype=np.bool_)
+        success = np.zeros(n, dtype=np.bool_)
+        log: dict[str, Array] = {}
+        task, config = self.worlds.task, self.worlds.task_config
+        final = self._observation
+        running = ~self._ended
+        for h in range(horizon):
+            if not running.any():
+                break
+            executed[:, h] = running
+            self._control_step(chunk[:, h])
+            state = self.worlds.state
+            self._steps[running] += 1
+            terms = task.reward_terms(state, config)
+            for name, term in terms.items():
+                key = f"reward/{name}"
+                log[key] = log.get(key, 0.0) + term * running
+            reward[:, h] = task.total_reward(terms) * running
+            terminated |= running & (task.terminated(state, config) | self.worlds.engine.unstable)
+            ended = running & (terminated | (self._steps >= self.max_episode_steps))
+            success |= ended & ~terminated & task.success(state, config)
+            if h == horizon - 1 or ended.any():
+                now = running if h == horizon - 1 else ended
+                final = np.where(now[:, None], task.observe(state), final)
+            self._ended |= ended
+            running &= ~ended
+        ended = executed[:, 0] & self._ended
+        log["episode_steps"] = self._steps.astype(np.float64)
+        self._observation = final
+        if self.autoreset and ended.any():
+            self._next_episodes(np.flatnonzero(ended))
+        return StepResult(
+            self._observation, reward, executed, terminated, ended & ~terminated, success, final, log
+        )
+
+    def close(self) -> None:
+        """Ends the physics threads."""
+        self.worlds.close()
+
+    def _checked(self, chunk: Array) -> Array:
+        if self._seed is None:
+            raise ActionError("no episode has been started: call reset(seed, episodes) first.")
+        chunk = np.asarray(chunk, dtype=np.float64)
+        size = self.action_spec.size
+        if chunk.ndim != 3 or chunk.shape[0] != self.num_envs or chunk.shape[2] != size or chunk.shape[1] < 1:
+            raise ActionError(
+                f"chunk has shape {chunk.shape}, needs ({self.num_envs}, H, {size}) with H >= 1."
+            )
+        bad = ~np.isfinite(chunk)
+        if bad.any():
+            env, h, value = (int(i) for i in np.argwhere(bad)[0])
+            raise ActionError(
+                f"action is not finite: environment {env}, step {h} of the chunk, value {value} is "
+                f"{chunk[env, h, value]} ({int(bad.sum())} such values); nothing was executed."
+            )
+        return np.asarray(self.action_spec.clip(chunk))
+
+    def _control_step(self, action: Array) -> None:
+        worlds = self.worlds
+        target = control.step_target(worlds.target, action[:, :6], worlds.state.palm)
+        worlds.step(target, control.limit_rate(worlds.hand_target, action[:, self._hand]))
+
+    def _next_episodes(self, who: NDArray[np.intp]) -> None:
+        assert self._seed is not None
+        self.episodes = self.episodes.copy()
+        self.episodes[who] += self.num_envs
+        self.worlds.reset(self._seed, self.episodes[who], who)
+        self._steps[who] = 0
+        self._ended[who] = False
+        self._observation = self._observation.copy()
+        self._observation[who] = self.worlds.task.observe(self.worlds.state.take(who))
+
+
+def make_env(
+    task: str,
+    num_envs: int,
+    *,
+    physics_dt: float = 0.01,
+    autoreset: bool = True,
+    disturbance: float = 1.0,
+    threads: int = 1,
+    **task_options: object,
+) -> MujocoVecEnv:
+    """The MuJoCo engine's vector environment.
+
+    Args:
+        task: name of the task; an unknown one raises UnknownTaskError, which lists what exists.
+        num_envs: N.
+        physics_dt: time step of the physics, s; must divide the control step of 0.05 s.
+        autoreset: start env i's next episode when one ends.
+        disturbance: factor on the default torque pulses; 0 turns them off.
+        threads: of the physics.
+        task_options: values of the task's configuration other than its defaults.
+    """
+    worlds = Worlds(
+        task,
+        num_envs,
+        scene=SceneConfig(physics_dt=physics_dt),
+        disturbance=DisturbanceConfig().scaled(disturbance),
+        threads=threads,
+        **task_options,
+    )
+    return MujocoVecEnv(task, worlds, autoreset)

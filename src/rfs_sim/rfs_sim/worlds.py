@@ -1,0 +1,152 @@
+"""N worlds of a task: the engine, the simulated arm driver, disturbances, and the task's state.
+
+The vector environment and the simulation node (with one world) both stand on this class. It takes what the command
+gate publishes, palm target and finger targets, and does what the drivers do with it.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rfs_core import control, robot, tasks
+from rfs_core.kinematics import ArmKinematics
+from rfs_core.se3 import Pose
+from rfs_core.seeding import episode_rng
+from rfs_core.world_state import WorldState
+from rfs_sim.engine import MujocoEngine, Substeps
+from rfs_sim.hand_kinematics import HandKinematics
+from rfs_sim.mjcf import SceneConfig
+from rfs_sim.randomization import DISTURBANCE_JOINTS, DisturbanceConfig, draw_disturbance
+
+Array = NDArray[np.float64]
+
+
+class Worlds:
+    """Batched task worlds.
+
+    Attributes:
+        engine: the physics; `engine.models[i]` and `engine.copy_into(i, data)` serve cameras.
+        task: the task's module.
+        state: the worlds now, as the task and policies see them. A new object after every reset and step.
+        target: palm target that the arm follows.
+        hand_target: finger targets that the hand holds, rad. Shape: (N, 16)
+        starts: the drawn start of each world's episode.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        num_worlds: int,
+        *,
+        scene: SceneConfig | None = None,
+        disturbance: DisturbanceConfig | None = None,
+        threads: int = 1,
+        **task_options: object,
+    ) -> None:
+        """
+        Args:
+            task: name of the task.
+            num_worlds: N.
+            scene: what the worlds contain and the time step of the physics.
+            disturbance: torque pulses on the joints; None: the default ones, of strength 1.
+            threads: of the physics.
+            task_options: values of the task's configuration other than its defaults.
+        """
+        self.task = tasks.load(task)
+        self.task_config = tasks.configure(task, task_options)
+        self.engine = MujocoEngine(num_worlds, scene, threads)
+        self.num_worlds = num_worlds
+        self.disturbance = disturbance or DisturbanceConfig()
+        self.kinematics = ArmKinematics()
+        self._hand = HandKinematics()
+        n = num_worlds
+        self.starts: list[object] = [None] * n
+        self.arm_target = np.zeros((n, 7))
+        self.hand_target = np.zeros((n, 16))
+        self.target = Pose(np.zeros((n, 3)), np.tile([1.0, 0.0, 0.0, 0.0], (n, 1)))
+        self._steps = np.zeros(n, dtype=np.int64)
+        self._held_steps = np.zeros(n, dtype=np.int64)
+        self._rest_height = np.zeros(n)
+        self._goal = np.zeros((n, 3))
+        self._torque = np.zeros((n, self.task.MAX_EPISODE_STEPS, DISTURBANCE_JOINTS))
+        self.state = self._read()
+
+    def reset(self, seed: int, episodes: Iterable[int], worlds: Iterable[int] | None = None) -> None:
+        """Starts an episode in each of the worlds; the arm and the hand hold where they are.
+
+        Args:
+            seed: of the run.
+            episodes: which episode of that seed each world plays.
+            worlds: which worlds; None: all of them.
+        """
+        worlds = list(range(self.num_worlds) if worlds is None else worlds)
+        for world, episode in zip(worlds, episodes, strict=True):
+            start = self.task.draw_episode(episode_rng(seed, int(episode), "reset"), self.task_config)
+            self.engine.reset(world, start)
+            self.starts[world] = start
+            self.arm_target[world] = start.arm_position
+            self.hand_target[world] = start.hand_position
+            self._rest_height[world] = start.object_position[2]
+            self._goal[world] = start.goal_position
+            self._torque[world] = draw_disturbance(
+                episode_rng(seed, int(episode), "disturbance"), len(self._torque[world]), self.disturbance
+            )
+        self._steps[worlds] = 0
+        self._held_steps[worlds] = 0
+        self.state = self._read()
+        self.target.position[worlds] = self.state.palm.position[worlds]
+        self.target.quaternion[worlds] = self.state.palm.quaternion[worlds]
+
+    def step(self, target: Pose, hand_target: Array, disturbed: bool = True) -> None:
+        """One control step: the arm follows the palm target, the hand its joint targets.
+
+        Args:
+            target: palm in the base frame.
+            hand_target: rad. Shape: (N, 16)
+            disturbed: False leaves the episode's disturbances out (a world that no episode is played in).
+        """
+        self.target = target
+        self.hand_target = hand_target
+        self.arm_target = control.track(self.kinematics, self.arm_target, self.state.arm_position, target)
+        torque = None
+        if disturbed:
+            now = np.minimum(self._steps, self._torque.shape[1] - 1)
+            torque = self._torque[np.arange(self.num_worlds), now]
+        self.engine.step(self.arm_target, hand_target, torque)
+        self._steps += 1
+        self.state = self._read()
+        holds = self.task.momentary_success(self.state, self.task_config) & ~self.engine.unstable
+        self._held_steps = np.where(holds, self._held_steps + 1, 0)
+        self.state.held_steps = self._held_steps
+
+    def substep_states(self) -> Substeps:
+        """Joint states within the last control step."""
+        return self.engine.substep_states()
+
+    def close(self) -> None:
+        """Ends the physics threads."""
+        self.engine.close()
+
+    def _read(self) -> WorldState:
+        qpos, qvel, index = self.engine.qpos, self.engine.qvel, self.engine.index
+        arm = qpos[:, index.arm_qpos]
+        hand = qpos[:, index.hand_qpos]
+        palm = self.kinematics.forward(arm)
+        return WorldState(
+            time=self._steps * robot.CONTROL_DT,
+            arm_position=arm,
+            arm_velocity=qvel[:, index.arm_dof],
+            arm_target=self.arm_target,
+            hand_position=hand,
+            hand_velocity=qvel[:, index.hand_dof],
+            hand_target=self.hand_target,
+            palm=palm,
+            fingertip_position=self._hand.fingertips(palm, hand),
+            object_pose=Pose(qpos[:, index.object_qpos[:3]], qpos[:, index.object_qpos[3:]]),
+            object_velocity=qvel[:, index.object_dof],
+            object_rest_height=self._rest_height,
+            goal_position=self._goal,
+            contacts=self.engine.contacts,
+            held_steps=self._held_steps,
+        )
