@@ -12,7 +12,7 @@ setup(
     zip_safe=False,
     maintainer="RFS maintainers",
     maintainer_email="maintainers@rfs-robotics.org",
-    description="Flow base policy, modulation, checkpoints, trainers and evaluation of Residual Flow Steering.",
+    description="Flow base policy, checkpoints, trainers and evaluation of Residual Flow Steering.",
     license="Apache-2.0",
     entry_points={
         "console_scripts": [

@@ -1,0 +1,115 @@
+"""The velocity field v(a_t, t, s) of the flow base policy as a multi-layer perceptron.
+
+It works in normalised coordinates: a_t is a flattened action chunk, s an observation, both standardised by
+`rfs_learning.normalizer.Normalizer`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rfs_core.errors import RfsError
+
+_LARGEST = {"hidden_width": 8192, "hidden_layers": 32, "time_features": 1024}
+"""Beyond these a header is damaged or hostile, not a network of this project."""
+
+_SLOWEST_RAD, _FASTEST_RAD = 1.0, 100.0
+"""Angles that t = 1 is mapped to by the slowest and fastest pair of the time embedding. Faster ones than
+about 2 pi * steps would only add noise to an Euler integration of that many steps."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MlpArchitecture:
+    """Size of a velocity field; stored in every checkpoint."""
+
+    observation_size: int
+    """Values in one observation."""
+    chunk_size: int
+    """Values in one action chunk: horizon times action size."""
+    hidden_width: int = 256
+    """Units of every hidden layer."""
+    hidden_layers: int = 3
+    """Number of hidden layers."""
+    time_features: int = 32
+    """Length of the sinusoidal embedding of t; even."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value, most = getattr(self, field.name), _LARGEST.get(field.name, 65536)
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+                raise RfsError(
+                    f"architecture: {field.name} is {value!r}, allowed are whole numbers from 1 to {most}"
+                )
+        if self.time_features % 2:
+            raise RfsError(f"architecture: time_features is {self.time_features}, allowed are even numbers")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As stored in a checkpoint's header."""
+        return {"type": "mlp", **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> MlpArchitecture:
+        """The inverse of `to_dict`.
+
+        Raises:
+            RfsError: another type of network, or missing or unknown keys.
+        """
+        if data.get("type") != "mlp":
+            raise RfsError(f"architecture: type is {data.get('type')!r}, this version knows 'mlp'")
+        sizes = {key: value for key, value in data.items() if key != "type"}
+        names = {field.name for field in dataclasses.fields(cls)}
+        if set(sizes) != names:
+            raise RfsError(f"architecture: has {sorted(sizes)}, needs exactly {sorted(names)}")
+        return cls(**sizes)
+
+
+class SinusoidalEmbedding(nn.Module):
+    """t in [0, 1] -> [sin(w_1 t), ..., cos(w_1 t), ...] with angular frequencies in geometric progression."""
+
+    frequencies: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        frequencies = torch.logspace(math.log10(_SLOWEST_RAD), math.log10(_FASTEST_RAD), features // 2)
+        # A constant of the architecture, not a weight: it is not stored.
+        self.register_buffer("frequencies", frequencies, persistent=False)
+
+    def forward(self, t: Tensor) -> Tensor:
+        """Shape: t (N, 1) -> (N, features)."""
+        angle = t * self.frequencies
+        return torch.cat([angle.sin(), angle.cos()], dim=-1)
+
+
+def multi_layer_perceptron(inputs: int, hidden_width: int, hidden_layers: int, outputs: int) -> nn.Sequential:
+    """Linear layers with SiLU between them."""
+    layers: list[nn.Module] = []
+    width = inputs
+    for _ in range(hidden_layers):
+        layers += [nn.Linear(width, hidden_width), nn.SiLU()]
+        width = hidden_width
+    return nn.Sequential(*layers, nn.Linear(width, outputs))
+
+
+class VelocityField(nn.Module):
+    """v(a_t, t, s): where the flow carries a chunk a_t at flow time t under observation s."""
+
+    def __init__(self, architecture: MlpArchitecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.time_embedding = SinusoidalEmbedding(architecture.time_features)
+        self.layers = multi_layer_perceptron(
+            architecture.chunk_size + architecture.time_features + architecture.observation_size,
+            architecture.hidden_width,
+            architecture.hidden_layers,
+            architecture.chunk_size,
+        )
+
+    def forward(self, a_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        """Shape: a_t (N, chunk_size), t (N, 1), s (N, observation_size) -> (N, chunk_size)."""
+        velocity: Tensor = self.layers(torch.cat([a_t, self.time_embedding(t), s], dim=-1))
+        return velocity

@@ -1,0 +1,151 @@
+"""The deployed policy: a = clip(Push(o, a_0, v) + a_r), the same object in `evaluate` and in the ROS node.
+
+All randomness comes in as noise and nothing is remembered between calls, so that a decision can be repeated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rfs_core.errors import RfsError
+from rfs_core.specs import ActionSpec, ObservationSpec, require_same
+from rfs_learning import checkpoint as checkpoints
+from rfs_learning.checkpoint import Checkpoint, CheckpointError, CheckpointHeader
+from rfs_learning.flow import FlowBase
+from rfs_learning.integrator import Integrator
+from rfs_learning.modulation import IdentityModulation, Modulation
+
+_ROWS = 8
+"""Batches are padded to a multiple of this many rows. Matrix products of one row and of many go through
+different kernels, whose sums differ in the last bit; contact makes a centimetre of that within an episode.
+With a multiple of 8 (4 suffices on AVX-512) a row's result does not depend on how many others are with it."""
+
+
+class PolicyError(RfsError):
+    """An observation or noise that the policy cannot act on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyOutput:
+    """One decision for each of N environments; every array has shape (N, H, A)."""
+
+    a_0: NDArray[np.float32]
+    """Initial noise of the flow, dimensionless."""
+    a_b: NDArray[np.float64]
+    """Base action Push(o, a_0, v), physical units, not clipped."""
+    a_r: NDArray[np.float64]
+    """Residual, physical units."""
+    a: NDArray[np.float64]
+    """a_b + a_r, clipped to the action spec: what shall be executed."""
+
+
+class Policy:
+    """A frozen flow base policy with a modulation on top."""
+
+    def __init__(
+        self,
+        flow: FlowBase,
+        header: CheckpointHeader,
+        checkpoint_id: str,
+        modulation: Modulation,
+        device: str,
+    ) -> None:
+        self._flow = flow.to(device)
+        self._modulation = modulation
+        self._device = device
+        self._low = np.asarray(header.action_spec.low, np.float64)
+        self._high = np.asarray(header.action_spec.high, np.float64)
+        self.header = header
+        """The checkpoint's header: specs, integrator, origin."""
+        self.checkpoint_id = checkpoint_id
+        """`<name>@<12 hex digits>`."""
+
+    @classmethod
+    def load(
+        cls,
+        path: Path | str,
+        action_spec: ActionSpec | None = None,
+        observation_spec: ObservationSpec | None = None,
+        integrator: Integrator | None = None,
+        a0: str = "normal",
+        device: str = "cpu",
+    ) -> Policy:
+        """Load a checkpoint and compare it with the robot it shall move.
+
+        Args:
+            action_spec, observation_spec: Those of the robot or environment; None: not compared.
+            integrator: The one that a critic or a noise policy was trained with; None: not compared.
+            a0: "normal": the noise given to `act` is a_0; "zero": a_0 = 0.
+
+        Raises:
+            CheckpointError: the file cannot be used, or its integrator is another one.
+            SpecError: its specs differ from those given; every difference is named with both values.
+        """
+        loaded = checkpoints.load(path)
+        hint = "choose a checkpoint trained for this robot and task, or retrain"
+        if action_spec is not None:
+            both = f"action of checkpoint {loaded.id} and of this robot (other)"
+            require_same(loaded.header.action_spec, action_spec, both, hint)
+        if observation_spec is not None:
+            both = f"observation of checkpoint {loaded.id} and of this robot (other)"
+            require_same(loaded.header.observation_spec, observation_spec, both, hint)
+        if integrator is not None and integrator != loaded.header.integrator:
+            raise CheckpointError(
+                f"{path}: integrates the flow by {loaded.header.integrator}, needed is {integrator}: {hint}"
+            )
+        return cls.from_checkpoint(loaded, a0=a0, device=device)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, a0: str = "normal", device: str = "cpu") -> Policy:
+        """The policy of a checkpoint in memory, with the identity modulation."""
+        flow = FlowBase.from_checkpoint(checkpoint)
+        return cls(flow, checkpoint.header, checkpoint.id, IdentityModulation(a0), device)
+
+    @torch.inference_mode()
+    def act(self, observation: NDArray[np.float32], noise: NDArray[np.float32]) -> PolicyOutput:
+        """Decide for N environments at once; N = 1 on the robot.
+
+        Args:
+            observation: Shape (N, O), in the units of the observation spec.
+            noise: Shape (N, H, A), drawn from N(0, I).
+
+        Raises:
+            PolicyError: a wrong shape, or a value that is not finite.
+        """
+        spec, rows = self.header.action_spec, len(observation)
+        _check("observation", observation, (rows, self.header.observation_spec.size))
+        _check("noise", noise, (rows, spec.horizon, spec.size))
+        o = self._padded(observation)
+        s = self._flow.observation_normalizer.normalize(o)
+        a_0, a_r = self._modulation(s, self._padded(noise))
+        base = self._numpy(self._flow.push(o, a_0), rows).astype(np.float64)
+        residual = self._numpy(a_r, rows).astype(np.float64)
+        action = np.clip(base + residual, self._low, self._high)
+        return PolicyOutput(self._numpy(a_0, rows), base, residual, action)
+
+    def _padded(self, array: NDArray[np.float32]) -> Tensor:
+        """The array as a tensor whose number of rows is a multiple of `_ROWS`, zeros below."""
+        rows = -(-len(array) // _ROWS) * _ROWS
+        padded = np.zeros((rows, *array.shape[1:]), np.float32)
+        padded[: len(array)] = array
+        return torch.from_numpy(padded).to(self._device)
+
+    @staticmethod
+    def _numpy(tensor: Tensor, rows: int) -> NDArray[np.float32]:
+        array: NDArray[np.float32] = tensor[:rows].cpu().numpy()
+        return array
+
+
+def _check(what: str, array: NDArray[np.float32], shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise PolicyError(f"{what} has shape {array.shape}, this policy needs {shape}")
+    finite = np.isfinite(array)
+    if not finite.all():
+        index = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise PolicyError(f"{what} at {index} is {array[index]}; only finite values can be acted on")
