@@ -1,0 +1,7 @@
+"""Base class of all events."""
+
+
+class Event:
+    """Something that happened or is asked for; event handlers match on its class and members."""
+
+    name = "launch.Event"

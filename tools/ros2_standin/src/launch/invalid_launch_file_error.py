@@ -1,0 +1,5 @@
+"""The error of launch files that cannot be used."""
+
+
+class InvalidLaunchFileError(Exception):
+    """A launch file is missing what it needs or is of a kind that is not supported; the message says which."""

@@ -1,0 +1,132 @@
+"""A lifecycle node: its transitions are events, and events make it change state."""
+
+from __future__ import annotations
+
+import threading
+
+from launch.actions import OpaqueFunction
+from launch.event_handler import EventHandler
+from launch.launch_context import LaunchContext
+from launch.logging import get_logger
+from launch.some_substitutions_type import SomeSubstitutionsType
+from lifecycle_msgs.msg import Transition, TransitionEvent
+from lifecycle_msgs.srv import ChangeState as ChangeStateService
+from rclpy.task import Future
+
+from ..events.lifecycle import ChangeState, StateTransition
+from ..ros_adapters import get_ros_node
+from .node import Node
+
+LOST_EVENT_S = 1.0
+"""How long after a successful transition its message may take before it counts as lost, seconds."""
+
+_STEPS = {
+    Transition.TRANSITION_CONFIGURE: ("configure", "unconfigured", "configuring", "inactive"),
+    Transition.TRANSITION_CLEANUP: ("cleanup", "inactive", "cleaningup", "unconfigured"),
+    Transition.TRANSITION_ACTIVATE: ("activate", "inactive", "activating", "active"),
+    Transition.TRANSITION_DEACTIVATE: ("deactivate", "active", "deactivating", "inactive"),
+    Transition.TRANSITION_UNCONFIGURED_SHUTDOWN: ("shutdown", "unconfigured", "shuttingdown", "finalized"),
+    Transition.TRANSITION_INACTIVE_SHUTDOWN: ("shutdown", "inactive", "shuttingdown", "finalized"),
+    Transition.TRANSITION_ACTIVE_SHUTDOWN: ("shutdown", "active", "shuttingdown", "finalized"),
+}
+
+
+class LifecycleNode(Node):
+    """A Node whose state changes are StateTransition events, and which obeys ChangeState events."""
+
+    def __init__(self, *, name: SomeSubstitutionsType, namespace: SomeSubstitutionsType, **kwargs) -> None:
+        super().__init__(name=name, namespace=namespace, **kwargs)
+        self._heard = threading.Condition()
+        self._steps_heard: list[tuple[str, str]] = []
+        self._synthesized: list[tuple[str, str]] = []
+
+    def execute(self, context: LaunchContext) -> None:
+        self._perform_substitutions(context)
+        node = get_ros_node(context)
+        self._subscription = node.create_subscription(
+            TransitionEvent,
+            f"{self.node_name}/transition_event",
+            lambda message: self._on_message(context, message),
+            10,
+        )
+        self._client = node.create_client(ChangeStateService, f"{self.node_name}/change_state")
+        context.register_event_handler(
+            EventHandler(
+                matcher=lambda event: isinstance(event, ChangeState),
+                entities=[OpaqueFunction(function=self._on_change_state_event)],
+            )
+        )
+        super().execute(context)
+
+    def _on_message(self, context: LaunchContext, message: TransitionEvent) -> None:
+        step = (message.start_state.label, message.goal_state.label)
+        with self._heard:
+            if step in self._synthesized:
+                self._synthesized.remove(step)  # it was only late
+                return
+            self._steps_heard.append(step)
+            self._heard.notify_all()
+        self._emit(context, message)
+
+    def _emit(self, context: LaunchContext, message: TransitionEvent) -> None:
+        loop = context.asyncio_loop
+        if loop is not None:
+            event = StateTransition(action=self, msg=message)
+            loop.call_soon_threadsafe(context.emit_event_sync, event)
+
+    def _on_change_state_event(self, context: LaunchContext) -> None:
+        event: ChangeState = context.locals.event
+        if event.lifecycle_node_matcher(self):
+            call = context.asyncio_loop.run_in_executor(
+                None, self._change_state, event.transition_id, context
+            )
+            context.add_completion_future(call)
+
+    def _change_state(self, transition_id: int, context: LaunchContext) -> None:
+        name = ChangeState.valid_transitions[transition_id]
+        logger = get_logger(__name__)
+        while not context.is_shutdown and not self._client.service_is_ready():
+            self._pause()
+        if context.is_shutdown:
+            return
+        with self._heard:
+            self._steps_heard.clear()
+        request = ChangeStateService.Request(transition=Transition(id=transition_id))
+        response: Future = self._client.call_async(request)
+        while not response.done():
+            if context.is_shutdown:
+                return
+            self._pause()
+        if not response.result().success:
+            logger.error("Failed to make transition '%s' for LifecycleNode '%s'", name, self.node_name)
+            return
+        self._make_up_for_lost_messages(transition_id, context)
+
+    def _pause(self) -> None:
+        with self._heard:
+            self._heard.wait(0.05)
+
+    def _make_up_for_lost_messages(self, transition_id: int, context: LaunchContext) -> None:
+        """Emit the events of a transition that succeeded but whose messages were not heard.
+
+        The node's messages are lost while the two participants discover each other: the service may answer before
+        the topic is connected, and a bring-up that waits for the event would wait for ever.
+        """
+        if transition_id not in _STEPS:
+            return
+        label, start, between, goal = _STEPS[transition_id]
+        with self._heard:
+            heard = self._heard.wait_for(
+                lambda: context.is_shutdown or (between, goal) in self._steps_heard, LOST_EVENT_S
+            )
+            if heard:
+                return
+            lost = [(label, start, between), ("transition_success", between, goal)]
+            lost = [step for step in lost if step[1:] not in self._steps_heard]
+            self._synthesized += [step[1:] for step in lost]
+        for transition, begin, end in lost:
+            message = TransitionEvent()
+            message.transition.label = transition
+            message.start_state.label = begin
+            message.goal_state.label = end
+            self._emit(context, message)
