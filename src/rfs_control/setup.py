@@ -12,7 +12,7 @@ setup(
     zip_safe=False,
     maintainer="RFS maintainers",
     maintainer_email="maintainers@rfs-robotics.org",
-    description="Closing the loop at 10 Hz and refusing to when it must not: policy node, command gate, episode manager.",
+    description="The loop at 10 Hz, and the refusal to close it: policy node, command gate, episodes.",
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
