@@ -1,0 +1,319 @@
+"""Deploys a policy: world, command gate, policy and episode manager, until all episodes have run.
+
+    ros2 launch rfs_bringup deploy.launch.py
+    ros2 launch rfs_bringup deploy.launch.py episodes:=50 seed:=3 record_video:=true real_time_factor:=1.0
+    ros2 launch rfs_bringup deploy.launch.py --show-args
+
+At the end there is a table on the screen, and report.json, the episodes' trajectories and the video in the
+run folder. Exit code 0 when all episodes ran or after Ctrl-C, 1 when the batch was stopped or could not
+begin.
+
+Nodes take their parameters from config/deploy.yaml, then from `params_file`, then from arguments that were
+given another value than their default. An argument that is not declared here is an error, also when this
+file is included: a parent with arguments of its own includes it in GroupAction(forwarding=False, ...).
+"""
+
+import time
+from pathlib import Path
+
+import yaml
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    OpaqueFunction,
+    RegisterEventHandler,
+    Shutdown,
+    TimerAction,
+)
+from launch.event_handlers import OnProcessExit, OnProcessStart
+from launch.events import matches_action
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
+from launch_ros.parameter_descriptions import ParameterValue
+from lifecycle_msgs.msg import Transition
+
+from launch import LaunchDescription
+
+TASKS = ["grasp"]
+NODES = ["sim_node", "gate_node", "policy_node", "episode_manager"]
+
+# A policy that dies within an episode makes the gate hold and the episode manager report: that takes a while.
+REPORT_TIMEOUT_S = 30.0
+
+ARGUMENTS = [
+    DeclareLaunchArgument(
+        "task", default_value="grasp", choices=TASKS, description="What the robot shall do."
+    ),
+    DeclareLaunchArgument(
+        "checkpoint",
+        default_value="",
+        description="Policy to deploy, a .safetensors file; empty: the one shipped for the task.",
+    ),
+    DeclareLaunchArgument(
+        "episodes", default_value="10", description="How many episodes; 0: none by itself."
+    ),
+    DeclareLaunchArgument(
+        "seed", default_value="0", description="Decides everything random in the episodes."
+    ),
+    DeclareLaunchArgument(
+        "a0",
+        default_value="normal",
+        choices=["normal", "zero"],
+        description="Initial noise of the flow: drawn from N(0, I), or 0.",
+    ),
+    DeclareLaunchArgument(
+        "robot",
+        default_value="sim",
+        choices=["sim", "emulated", "real"],
+        description="Which world is behind the topics; only sim so far.",
+    ),
+    DeclareLaunchArgument(
+        "real_time_factor",
+        default_value="0",
+        description="Robot seconds per second on the wall; 0: as fast as the policy answers.",
+    ),
+    DeclareLaunchArgument(
+        "record_video",
+        default_value="false",
+        choices=["true", "false"],
+        description="Write a video of the episodes into the run folder.",
+    ),
+    DeclareLaunchArgument(
+        "camera",
+        default_value="false",
+        choices=["true", "false"],
+        description="Publish camera images and point clouds (the state policy needs none).",
+    ),
+    DeclareLaunchArgument(
+        "run_dir",
+        default_value="",
+        description="Folder for report, trajectories and video; empty: runs/deploy-<time> here.",
+    ),
+    DeclareLaunchArgument(
+        "params_file",
+        default_value="",
+        description="YAML with parameters of nodes that replace those of config/deploy.yaml.",
+    ),
+    DeclareLaunchArgument(
+        "namespace", default_value="", description="Namespace of all nodes, topics and services."
+    ),
+    DeclareLaunchArgument(
+        "log_level",
+        default_value="info",
+        choices=["debug", "info", "warn", "error", "fatal"],
+        description="What the nodes print.",
+    ),
+]
+
+
+def generate_launch_description():
+    """The arguments, then everything else once their values are known."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=bring_up)])
+
+
+def bring_up(context):
+    """Check the arguments and start the nodes."""
+    given = context.launch_configurations
+    refuse_unknown_arguments(given)
+    if given["robot"] != "sim":
+        raise RuntimeError(
+            f"robot:={given['robot']} is not there yet: this version deploys in simulation only, robot:=sim"
+        )
+    episodes = number(given, "episodes", int)
+    seed = number(given, "seed", int)
+    real_time_factor = number(given, "real_time_factor", float)
+    share = Path(get_package_share_directory("rfs_bringup"))
+    checkpoint = given["checkpoint"] or share / "checkpoints" / f"{given['task']}_base.safetensors"
+    run_dir = Path(given["run_dir"] or time.strftime("runs/deploy-%Y%m%d-%H%M%S")).absolute()
+    params_files = [str(share / "config" / "deploy.yaml")]
+    if given["params_file"]:
+        refuse_unknown_nodes(given["params_file"])
+        params_files.append(given["params_file"])
+
+    def asked(**values):
+        """Parameters from arguments that do not have their default value."""
+        defaults = {argument.name: argument.default_value[0].text for argument in ARGUMENTS}
+        return {name: value for name, value in values.items() if given[name] != defaults[name]}
+
+    def node(kind, package, name, parameters, **options):
+        return kind(
+            package=package,
+            executable=name,
+            name=name,
+            namespace=given["namespace"],
+            parameters=[*params_files, {"use_sim_time": True, **parameters}],
+            arguments=["--ros-args", "--log-level", given["log_level"]],
+            output="screen",
+            **options,
+        )
+
+    task = asked(task=text(given["task"]))
+    sim = node(
+        Node,
+        "rfs_sim",
+        "sim_node",
+        {
+            "use_sim_time": False,  # it is the one that publishes /clock
+            "run_dir": text(run_dir),
+            **task,
+            **asked(
+                seed=seed,
+                real_time_factor=real_time_factor,
+                record_video=given["record_video"] == "true",
+                camera=given["camera"] == "true",
+            ),
+            **({"points": True} if given["camera"] == "true" else {}),
+        },
+    )
+    gate = node(Node, "rfs_control", "gate_node", {"tick_source": "state"})
+    policy = node(
+        LifecycleNode,
+        "rfs_control",
+        "policy_node",
+        {
+            "tick_source": "state",
+            "checkpoint": text(Path(checkpoint).absolute()),
+            **task,
+            **asked(a0=text(given["a0"])),
+        },
+    )
+    manager = node(
+        Node,
+        "rfs_control",
+        "episode_manager",
+        {"run_dir": text(run_dir), **task, **asked(episodes=episodes, seed=seed)},
+    )
+    return [
+        *end_with(manager, sim, gate),
+        *bring_up_policy(policy),
+        sim,
+        gate,
+        policy,
+        manager,
+    ]
+
+
+def end_with(manager, *needed):
+    """The launch ends when the episode manager does, and cannot go on without the nodes it needs."""
+
+    def manager_ended(event, context):
+        if context.is_shutdown:
+            return []
+        if event.returncode == 0:
+            return [Shutdown(reason="all episodes have run")]
+        return [
+            fail(f"the batch was stopped (exit code {event.returncode}); episode_manager says why, above")
+        ]
+
+    def needed_ended(event, context):
+        if context.is_shutdown:
+            return []
+        return [
+            fail(f"{event.process_name} ended with exit code {event.returncode} before the batch was done")
+        ]
+
+    return [
+        RegisterEventHandler(OnProcessExit(target_action=manager, on_exit=manager_ended)),
+        *(RegisterEventHandler(OnProcessExit(target_action=node, on_exit=needed_ended)) for node in needed),
+    ]
+
+
+def bring_up_policy(policy):
+    """Configure, then activate. A policy that refuses its checkpoint ends the launch; nothing is armed."""
+    was_active = []
+
+    def change_state(transition):
+        return EmitEvent(
+            event=ChangeState(lifecycle_node_matcher=matches_action(policy), transition_id=transition)
+        )
+
+    def policy_ended(event, context):
+        if context.is_shutdown:
+            return []
+        failed = fail(f"policy_node ended with exit code {event.returncode}")
+        return [TimerAction(period=REPORT_TIMEOUT_S, actions=[failed])] if was_active else [failed]
+
+    return [
+        RegisterEventHandler(
+            OnProcessStart(target_action=policy, on_start=[change_state(Transition.TRANSITION_CONFIGURE)])
+        ),
+        RegisterEventHandler(
+            OnStateTransition(
+                target_lifecycle_node=policy,
+                start_state="configuring",
+                goal_state="inactive",
+                entities=[change_state(Transition.TRANSITION_ACTIVATE)],
+            )
+        ),
+        RegisterEventHandler(
+            OnStateTransition(
+                target_lifecycle_node=policy,
+                goal_state="active",
+                entities=[OpaqueFunction(function=lambda context: was_active.append(True))],
+            )
+        ),
+        RegisterEventHandler(
+            OnStateTransition(
+                target_lifecycle_node=policy,
+                start_state="configuring",
+                goal_state="unconfigured",
+                entities=[fail("policy_node was not configured; it says why, above")],
+            )
+        ),
+        RegisterEventHandler(OnProcessExit(target_action=policy, on_exit=policy_ended)),
+    ]
+
+
+def fail(sentence):
+    """An action that ends the launch with exit code 1 and this sentence."""
+
+    def raise_it(context):
+        raise RuntimeError(sentence)
+
+    return OpaqueFunction(function=raise_it)
+
+
+def text(value):
+    """A parameter that stays a text even where it reads like a number."""
+    return ParameterValue(str(value), value_type=str)
+
+
+def number(given, name, kind):
+    """The value of an argument as a number >= 0."""
+    words = {int: "a whole number", float: "a number"}[kind]
+    try:
+        value = kind(given[name])
+    except ValueError:
+        value = None
+    if value is None or not 0 <= value < float("inf"):
+        raise RuntimeError(f"{name}:={given[name]} cannot be used: needs {words} >= 0")
+    return value
+
+
+def refuse_unknown_arguments(given):
+    """ROS itself accepts any name:=value silently."""
+    known = [argument.name for argument in ARGUMENTS]
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise RuntimeError(
+            f"unknown argument {', '.join(unknown)}; deploy.launch.py knows {', '.join(known)} "
+            "(--show-args describes them)"
+        )
+
+
+def refuse_unknown_nodes(path):
+    """ROS itself ignores the parameters of nodes that do not exist."""
+    try:
+        blocks = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RuntimeError(f"params_file:={path} cannot be read: {error}") from error
+    if not isinstance(blocks, dict):
+        raise RuntimeError(f"params_file:={path} is not a mapping of node names to parameters")
+    unknown = [block for block in blocks if str(block).rpartition("/")[2] not in [*NODES, "**", "*"]]
+    if unknown:
+        raise RuntimeError(
+            f"params_file:={path} has parameters for {', '.join(map(str, unknown))}; "
+            f"the nodes are {', '.join(NODES)}: write /**/NODE so that every namespace matches"
+        )

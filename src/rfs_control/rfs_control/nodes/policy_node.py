@@ -1,0 +1,330 @@
+"""The policy node: an observation every 100 ms in, a chunk of actions out. A lifecycle node.
+
+    ros2 run rfs_control policy_node --ros-args -p checkpoint:=checkpoints/grasp_base.safetensors
+
+configure loads the checkpoint and compares its specs with the robot's and the task's; a checkpoint that
+does not fit is refused with a sentence that names both values, also on /diagnostics. activate makes it
+decide during episodes; between episodes `policy/load_checkpoint` swaps the checkpoint.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from rfs_control.nodes.observation_sources import Source, sources_of
+from rfs_control.nodes.qos import LATCHED, RELIABLE
+from rfs_control.observation_window import Assembled, ObservationWindow
+from rfs_control.policy_config import PolicyConfig
+from rfs_control.policy_step import Decision, PolicyStep
+from rfs_control.tick_statistics import TickStatistics
+from rfs_core import robot, tasks
+from rfs_core.errors import RfsError
+from rfs_learning.policy import Policy
+from rfs_msgs.msg import EpisodeState, PolicyAction
+from rfs_msgs.srv import LoadCheckpoint
+from rfs_ros import params
+from rfs_ros.conversions import stamp_msg, stamp_ns
+from rfs_ros.run import exit_with, run_node
+
+_WARM_UP_CALLS = 5  # the first calls of a network are slow
+
+
+class PolicyNode(LifecycleNode):
+    """Wires topics to ObservationWindow and PolicyStep; decides nothing itself."""
+
+    def __init__(self) -> None:
+        super().__init__("policy_node")
+        self.config = params.declare(self, PolicyConfig)
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._identity = f"{self.get_fully_qualified_name()}@{socket.gethostname()}:{os.getpid()}"
+        self._step: PolicyStep | None = None
+        self._window: ObservationWindow | None = None
+        self._checkpoint_id = ""
+        self._active = False
+        self._refusal = ""
+        self._last_problem = ""
+        self._episode_id = ""
+        self._finished_id = ""
+        self._statistics = TickStatistics()
+        self._subscriptions_of_parts: list[Any] = []
+        self._timer: Any = None
+        self._episode_state: EpisodeState | None = None
+
+        self._action = self.create_lifecycle_publisher(PolicyAction, "policy/action", RELIABLE)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE)
+        self.create_subscription(EpisodeState, "episode/state", self._on_episode, LATCHED)
+        self.create_service(LoadCheckpoint, "policy/load_checkpoint", self._on_load_checkpoint)
+        self.create_timer(1.0, self._publish_diagnostics, clock=self._steady)
+
+    # Life cycle ------------------------------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the checkpoint; refuse it where it does not fit."""
+        try:
+            policy = self._load(self.config.checkpoint)
+            sources = sources_of(policy.header.observation_spec)
+        except RfsError as error:
+            self._refusal = str(error)
+            self.get_logger().error(f"not configured: {error}")
+            self._publish_diagnostics()
+            return TransitionCallbackReturn.FAILURE
+        self._refusal = ""
+        self._step = PolicyStep(policy, policy.header.action_spec)
+        self._checkpoint_id = policy.checkpoint_id
+        self._window = ObservationWindow(policy.header.observation_spec, self.config)
+        for source in sources:
+            self._subscriptions_of_parts.append(
+                self.create_subscription(
+                    source.message_type,
+                    source.topic,
+                    lambda message, source=source: self._on_part(source, message),
+                    RELIABLE,
+                )
+            )
+        if self.config.tick_source == "timer":
+            spec = policy.header.action_spec
+            self._timer = self.create_timer(
+                spec.control_dt * spec.horizon, self._on_timer, clock=self._steady
+            )
+        self.get_logger().info(f"configured with {policy.checkpoint_id}, a_0 {self.config.a0}")
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Decide from now on, while episodes run."""
+        result = super().on_activate(state)
+        self._active = True
+        if self._episode_state is not None:
+            self._on_episode(self._episode_state)
+        self._publish_diagnostics()
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Decide nothing any more; the gate holds when this happens within an episode."""
+        self._active = False
+        self._end_episode()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Forget the checkpoint."""
+        for subscription in self._subscriptions_of_parts:
+            self.destroy_subscription(subscription)
+        self._subscriptions_of_parts.clear()
+        if self._timer is not None:
+            self.destroy_timer(self._timer)
+            self._timer = None
+        self._step, self._window, self._checkpoint_id = None, None, ""
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """The end."""
+        self._active = False
+        self._end_episode()
+        return super().on_shutdown(state)
+
+    def _load(self, path: str) -> Policy:
+        """Load a checkpoint that fits robot, task and integrator, and call it a few times."""
+        if not path:
+            raise RfsError("parameter checkpoint is empty: name a checkpoint file, -p checkpoint:=FILE")
+        task = tasks.load(self.config.task)
+        torch.set_num_threads(1)
+        policy = Policy.load(
+            path,
+            action_spec=robot.DEFAULT_ACTION_SPEC,
+            observation_spec=task.OBSERVATION_SPEC,
+            a0=self.config.a0,
+            device=self.config.device,
+        )
+        header = policy.header
+        if header.task != self.config.task:
+            raise RfsError(
+                f"checkpoint {path} was trained for task {header.task!r}, this node does "
+                f"{self.config.task!r}: choose another checkpoint, or task:={header.task}"
+            )
+        integrator = f"{header.integrator.name} {header.integrator.steps}"
+        if self.config.integrator and self.config.integrator != integrator:
+            raise RfsError(
+                f"checkpoint {path} integrates with '{integrator}', this node asks for "
+                f"'{self.config.integrator}' (parameter integrator): choose another checkpoint or integrator"
+            )
+        observation = np.zeros((1, header.observation_spec.size), dtype=np.float32)
+        noise = np.zeros((1, header.action_spec.horizon, header.action_spec.size), dtype=np.float32)
+        for _ in range(_WARM_UP_CALLS):
+            policy.act(observation, noise)
+        return policy
+
+    def _on_load_checkpoint(
+        self, request: LoadCheckpoint.Request, response: LoadCheckpoint.Response
+    ) -> LoadCheckpoint.Response:
+        response.success = False
+        try:
+            if self._step is None or self._window is None:
+                raise RfsError("policy_node is not configured: configure it first")
+            if self._step.clock is None:
+                policy = self._load(request.path)
+                self._step.swap(policy, policy.header.action_spec)
+                self._checkpoint_id = policy.checkpoint_id
+            else:
+                self._step.swap(self._step.policy, self._step.action_spec)  # says why not
+            response.success = True
+            response.message = f"now acting with {self._checkpoint_id}"
+        except RfsError as error:
+            response.message = str(error)
+            self.get_logger().warning(f"checkpoint not swapped: {error}")
+        response.checkpoint_id = self._checkpoint_id
+        return response
+
+    # Episodes --------------------------------------------------------------------------------------------
+
+    def _on_episode(self, message: EpisodeState) -> None:
+        self._episode_state = message
+        if message.phase != EpisodeState.PHASE_RUNNING:
+            self._end_episode()
+            if message.phase == EpisodeState.PHASE_FINISHED and message.id != self._finished_id:
+                self._finished_id = message.id
+                self._publish_diagnostics()  # the report of a batch waits for these numbers
+            return
+        if self._step is None or not self._active or message.id == self._episode_id:
+            return
+        self._episode_id = message.id
+        self._step.begin(message.seed, message.index, stamp_ns(message.started), message.max_steps)
+        if self.config.tick_source == "state":
+            self._decide_by_stamps()
+
+    def _end_episode(self) -> None:
+        if self._step is not None:
+            self._step.end()
+
+    # Decisions -------------------------------------------------------------------------------------------
+
+    def _on_part(self, source: Source, message: Any) -> None:
+        if self._window is None:
+            return
+        try:
+            parts = source.convert(message)
+        except RfsError as error:
+            self._window.refuse(source.parts, str(error))
+            return
+        stamp = stamp_ns(message.header.stamp)
+        for part in source.parts:
+            if part in self._window.parts:
+                self._window.add(part, stamp, parts[part])
+        if self._active and self.config.tick_source == "state":
+            self._decide_by_stamps()
+
+    def _decide_by_stamps(self) -> None:
+        """Simulation: decide once every part of the latest decision tick is there; the world waits for it."""
+        step, window = self._step, self._window
+        if step is None or window is None or step.clock is None:
+            return
+        seen_ns = window.newest_common_ns()
+        if seen_ns is None:
+            return
+        due = step.clock.due(seen_ns)
+        if due < step.next_decision or step.clock.over(due):
+            return
+        # The world waits at its first state until it is answered: do not answer before somebody listens.
+        if step.next_decision == 0 and self._action.get_subscription_count() == 0:
+            return
+        began = (time.thread_time_ns(), time.perf_counter_ns())
+        assembled = window.exact(step.clock.tick_ns(due))
+        if assembled.observation is None:
+            self._note(assembled)
+            return
+        self._statistics.missed += step.skip_to(due)
+        self._decide(assembled, began)
+
+    def _on_timer(self) -> None:
+        """Real devices: decide on the newest observation, if it is fresh."""
+        step, window = self._step, self._window
+        if not self._active or step is None or window is None or step.clock is None:
+            return
+        began = (time.thread_time_ns(), time.perf_counter_ns())
+        now_ns = self.get_clock().now().nanoseconds
+        due = step.clock.due(now_ns)
+        if due < step.next_decision or step.clock.over(due):
+            return
+        self._statistics.missed += step.skip_to(due)
+        assembled = window.newest(now_ns)
+        if assembled.observation is None:
+            self._note(assembled)
+            self._statistics.missed += step.skip_to(due + 1)
+            return
+        self._decide(assembled, began)
+
+    def _decide(self, assembled: Assembled, began: tuple[int, int]) -> None:
+        if self._step is None or assembled.observation is None:
+            return
+        try:
+            decision = self._step.decide(assembled.observation, assembled.stamp_ns)
+        except RfsError as error:
+            # Nothing is published: the gate holds when the action it waits for does not come.
+            self._last_problem = str(error)
+            self.get_logger().error(f"no decision: {error}")
+            return
+        self._action.publish(self._action_msg(decision))
+        self._statistics.add(time.thread_time_ns() - began[0], time.perf_counter_ns() - began[1])
+        self._last_problem = ""
+
+    def _note(self, assembled: Assembled) -> None:
+        self._last_problem = f"observation {assembled.verdict.value}: " + "; ".join(assembled.reasons)
+
+    def _action_msg(self, decision: Decision) -> PolicyAction:
+        message = PolicyAction()
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.header.frame_id = robot.BASE_FRAME
+        message.observation_stamp = stamp_msg(decision.observation_stamp_ns)
+        message.publisher = self._identity
+        message.sequence = decision.sequence
+        message.episode = decision.episode
+        message.checkpoint_id = self._checkpoint_id
+        message.horizon, message.dimension = decision.a.shape
+        message.step_dt = self._step.action_spec.control_dt if self._step is not None else 0.0
+        message.a_0 = array.array("f", decision.a_0.astype(np.float32).tobytes())
+        message.a_b = array.array("d", decision.a_b.tobytes())
+        message.a_r = array.array("d", decision.a_r.tobytes())
+        message.a = array.array("d", decision.a.tobytes())
+        return message
+
+    # Diagnostics -----------------------------------------------------------------------------------------
+
+    def _publish_diagnostics(self) -> None:
+        summary = self._statistics.summary()
+        status = DiagnosticStatus(name=self.get_fully_qualified_name(), hardware_id="")
+        if self._refusal:
+            status.level, status.message = DiagnosticStatus.ERROR, self._refusal
+        elif self._last_problem:
+            status.level, status.message = DiagnosticStatus.WARN, self._last_problem
+        else:
+            status.level = DiagnosticStatus.OK
+            status.message = "deciding" if self._step is not None and self._step.clock else "no episode"
+        values = {
+            "state": "active" if self._active else "inactive" if self._step else "unconfigured",
+            "checkpoint_id": self._checkpoint_id,
+            "a0": self.config.a0,
+            "decisions": str(self._statistics.count),
+            "missed_ticks": str(self._statistics.missed),
+            "tick_cpu_ms_p50": f"{summary.cpu_ms_p50:.3f}",
+            "tick_cpu_ms_p99": f"{summary.cpu_ms_p99:.3f}",
+            "tick_wall_ms_p50": f"{summary.wall_ms_p50:.3f}",
+            "tick_wall_ms_p99": f"{summary.wall_ms_p99:.3f}",
+            "finished_episode": self._finished_id,
+        }
+        status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+
+def main() -> None:
+    """Entry point."""
+    exit_with(run_node(PolicyNode))

@@ -1,0 +1,33 @@
+"""Configuration of the policy node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rfs_control.observation_window import ObservationWindowConfig
+from rfs_core.config import param
+
+
+@dataclass(frozen=True)
+class PolicyConfig(ObservationWindowConfig):
+    """Which policy acts, and when."""
+
+    checkpoint: str = param("", doc="Checkpoint file (.safetensors).")
+    task: str = param(
+        "grasp", doc="Task it shall do; its observation spec is compared with the checkpoint's."
+    )
+    a0: str = param(
+        "normal",
+        doc="Initial noise of the flow: drawn from N(0, I), or 0.",
+        choices=("normal", "zero"),
+    )
+    integrator: str = param(
+        "",
+        doc="Integrator that the checkpoint must have, such as 'euler 10'; empty: any.",
+    )
+    device: str = param("cpu", doc="Where the network runs, as torch names it: cpu, cuda, cuda:0.")
+    tick_source: str = param(
+        "timer",
+        doc="What makes a decision due: a steady timer (real devices), or the stamps of states (simulation).",
+        choices=("timer", "state"),
+    )
