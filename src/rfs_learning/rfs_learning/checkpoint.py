@@ -20,7 +20,8 @@ from rfs_learning.container import CheckpointError
 from rfs_learning.integrator import Integrator
 
 FORMAT_VERSION = 1
-KINDS = ("flow_base",)
+KINDS = ("flow_base", "rfs")
+"""A flow base policy alone; one with a trained `rfs_learning.steering.SteeringHead` on top."""
 
 __all__ = ["FORMAT_VERSION", "KINDS", "Checkpoint", "CheckpointError", "CheckpointHeader", "load", "save"]
 
@@ -40,7 +41,7 @@ class CheckpointHeader:
     observation_spec: ObservationSpec
     """Observations it wants."""
     architecture: dict[str, Any]
-    """Network, see `rfs_learning.networks`."""
+    """Network, see `rfs_learning.networks` and `rfs_learning.steering`."""
     integrator: Integrator
     """How Push integrates; part of the policy, because the noise means something else under another one."""
     seed: int

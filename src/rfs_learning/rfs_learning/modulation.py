@@ -1,34 +1,44 @@
 """What steers the frozen base policy: from an observation to noise a_0 and residual a_r (paper, Eq. 9).
 
 a = Push(o, a_0, v) + a_r. Without training the modulation is exactly the base policy: zero residual, and a_0
-either drawn from N(0, I), as the flow was trained, or fixed to zero.
+either drawn from N(0, I), as the flow was trained, or fixed to zero. The trained one is in
+`rfs_learning.steering`.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rfs_core.errors import RfsError
-from rfs_learning.networks import multi_layer_perceptron
 
 A0_MODES = ("normal", "zero")
+
+
+class Steering(NamedTuple):
+    """One decision of a modulation."""
+
+    a_0: Tensor
+    """Noise of the flow, dimensionless. Shape: (N, H, A)"""
+    a_r: Tensor
+    """Residual, physical units. Shape: (N, H, A)"""
+    direct: Tensor | None = None
+    """What replaces a_b where `replaced` is true, physical units. Shape: (N, H, A)"""
+    replaced: Tensor | None = None
+    """Which values of an action do not come from the flow; None: all do. Shape: (A,), bool"""
 
 
 class Modulation(Protocol):
     """Chooses a_0 and a_r; all randomness comes in as `noise`."""
 
-    def __call__(self, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, observation: Tensor, noise: Tensor) -> Steering:
         """Noise and residual of one decision.
 
         Args:
             observation: Shape (N, O), normalised.
             noise: Shape (N, H, A), drawn from N(0, I).
-
-        Returns:
-            a_0 (N, H, A), dimensionless, and a_r (N, H, A), physical units.
         """
         ...
 
@@ -41,44 +51,7 @@ class IdentityModulation:
             raise RfsError(f"a0 is {a0!r}, known are {', '.join(A0_MODES)}")
         self.a0 = a0
 
-    def __call__(self, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, observation: Tensor, noise: Tensor) -> Steering:
         """See `Modulation`."""
         a_0 = noise if self.a0 == "normal" else torch.zeros_like(noise)
-        return a_0, torch.zeros_like(noise)
-
-
-class ModulationHead(nn.Module):
-    """A trainable modulation: a_0 = noise + r_0 tanh(f(o)), a_r = r tanh(g(o)), the same a_r over the chunk.
-
-    The last layer starts at zero, so an untrained head equals the base policy bit for bit.
-    """
-
-    residual_bound: Tensor
-
-    def __init__(
-        self,
-        observation_size: int,
-        horizon: int,
-        residual_bound: Tensor,
-        noise_bound: float = 2.5,
-        hidden_width: int = 256,
-        hidden_layers: int = 2,
-    ) -> None:
-        """`residual_bound`: shape (A,), largest |a_r| per dimension in physical units. `noise_bound`: r_0."""
-        super().__init__()
-        self.horizon, self.action_size = horizon, residual_bound.shape[0]
-        self.noise_bound = noise_bound
-        self.register_buffer("residual_bound", residual_bound)
-        outputs = (horizon + 1) * self.action_size
-        self.layers = multi_layer_perceptron(observation_size, hidden_width, hidden_layers, outputs)
-        last = self.layers[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-
-    def forward(self, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Modulation`."""
-        output = torch.tanh(self.layers(observation)).view(-1, self.horizon + 1, self.action_size)
-        a_0 = noise + self.noise_bound * output[:, : self.horizon]
-        a_r = (self.residual_bound * output[:, self.horizon :]).expand(-1, self.horizon, -1)
-        return a_0, a_r
+        return Steering(a_0, torch.zeros_like(noise))

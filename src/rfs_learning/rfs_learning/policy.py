@@ -20,6 +20,7 @@ from rfs_learning.checkpoint import Checkpoint, CheckpointError, CheckpointHeade
 from rfs_learning.flow import FlowBase
 from rfs_learning.integrator import Integrator
 from rfs_learning.modulation import IdentityModulation, Modulation
+from rfs_learning.steering import SteeringHead, base_of
 
 _ROWS = 8
 """Batches are padded to a multiple of this many rows. Matrix products of one row and of many go through
@@ -81,7 +82,8 @@ class Policy:
         Args:
             action_spec, observation_spec: Those of the robot or environment; None: not compared.
             integrator: The one that a critic or a noise policy was trained with; None: not compared.
-            a0: "normal": the noise given to `act` is a_0; "zero": a_0 = 0.
+            a0: "normal": the noise given to `act` is a_0; "zero": a_0 = 0. A trained head that steers the
+                noise decides a_0 itself.
 
         Raises:
             CheckpointError: the file cannot be used, or its integrator is another one.
@@ -103,9 +105,12 @@ class Policy:
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, a0: str = "normal", device: str = "cpu") -> Policy:
-        """The policy of a checkpoint in memory, with the identity modulation."""
-        flow = FlowBase.from_checkpoint(checkpoint)
-        return cls(flow, checkpoint.header, checkpoint.id, IdentityModulation(a0), device)
+        """The policy of a checkpoint in memory, with its trained head where it has one."""
+        flow = FlowBase.from_checkpoint(base_of(checkpoint))
+        modulation: Modulation = IdentityModulation(a0)
+        if checkpoint.header.kind == "rfs":
+            modulation = SteeringHead.from_checkpoint(checkpoint, a0).to(device)
+        return cls(flow, checkpoint.header, checkpoint.id, modulation, device)
 
     @torch.inference_mode()
     def act(self, observation: NDArray[np.float32], noise: NDArray[np.float32]) -> PolicyOutput:
@@ -123,11 +128,29 @@ class Policy:
         _check("noise", noise, (rows, spec.horizon, spec.size))
         o = self._padded(observation)
         s = self._flow.observation_normalizer.normalize(o)
-        a_0, a_r = self._modulation(s, self._padded(noise))
-        base = self._numpy(self._flow.push(o, a_0), rows).astype(np.float64)
+        a_0, a_r, direct, replaced = self._modulation(s, self._padded(noise))
+        a_b = self._flow.push(o, a_0)
+        if direct is not None and replaced is not None:
+            a_b = torch.where(replaced, direct, a_b)
+        base = self._numpy(a_b, rows).astype(np.float64)
         residual = self._numpy(a_r, rows).astype(np.float64)
         action = np.clip(base + residual, self._low, self._high)
         return PolicyOutput(self._numpy(a_0, rows), base, residual, action)
+
+    def with_modulation(self, modulation: Modulation) -> Policy:
+        """The same base policy under another modulation; the checkpoint's id and header stay."""
+        return Policy(self._flow, self.header, self.checkpoint_id, modulation, self._device)
+
+    @property
+    def modulation(self) -> Modulation:
+        """What steers the base policy."""
+        return self._modulation
+
+    @torch.inference_mode()
+    def normalize(self, observation: NDArray[np.float32]) -> Tensor:
+        """The observation as the modulation sees it. Shape (N, O), in the units of the spec -> (N, O)."""
+        o = torch.from_numpy(observation).to(self._device)
+        return self._flow.observation_normalizer.normalize(o)
 
     def _padded(self, array: NDArray[np.float32]) -> Tensor:
         """The array as a tensor whose number of rows is a multiple of `_ROWS`, zeros below."""
