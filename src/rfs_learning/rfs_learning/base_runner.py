@@ -63,8 +63,12 @@ class BaseTrainerConfig:
     time_features: int = param(32, doc="Length of the embedding of flow time; even", low=2, high=1024)
     integrator: str = param("euler", doc="Rule that Push integrates by", choices=KNOWN)
     integrator_steps: int = param(10, doc="Steps of the integration", low=1, high=1000)
-    std_floor: float = param(
-        0.05, doc="Least standard deviation of a dimension as a share of half its range", low=0.0, high=1.0
+    observation_clip: int = param(5, doc="Bound of normalised observations", low=1, high=1000)
+    action_std_floor: float = param(
+        0.05, doc="Least standard deviation of an action as a share of half its range", low=0.0, high=1.0
+    )
+    observation_std_floor: float = param(
+        0.01, doc="Least standard deviation of an observation as a share of half its range", low=0.0, high=1.0
     )
     observation_noise: float = param(
         0.0, doc="Noise added to training observations, in standard deviations", low=0.0
@@ -223,19 +227,18 @@ class BaseRunner:
             config.hidden_width,
             config.hidden_layers,
             config.time_features,
+            config.observation_clip,
         )
         integrator = Integrator(config.integrator, config.integrator_steps)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self._flow = FlowBase(architecture, integrator, horizon)
+        o, a = demos.observation_spec, demos.action_spec
         self._flow.observation_normalizer = Normalizer.fit(
-            self._observation.numpy(),
-            demos.observation_spec.low,
-            demos.observation_spec.high,
-            config.std_floor,
+            self._observation.numpy(), o.low, o.high, config.observation_std_floor
         )
         self._flow.action_normalizer = Normalizer.fit(
-            self._chunk.flatten(0, 1).numpy(), demos.action_spec.low, demos.action_spec.high, config.std_floor
+            self._chunk.flatten(0, 1).numpy(), a.low, a.high, config.action_std_floor
         )
         self._ema = copy.deepcopy(self._flow).eval().requires_grad_(False)
         self._optimizer = torch.optim.AdamW(

@@ -38,6 +38,7 @@ class FlowBase(nn.Module):
         self.integrator = integrator
         self.horizon = horizon
         self.action_size = architecture.chunk_size // horizon
+        self._clip = float(architecture.observation_clip)
         self.velocity = VelocityField(architecture)
         self.observation_normalizer = Normalizer(architecture.observation_size)
         # Every step of a chunk has the same scale, so that noise means the same at each.
@@ -49,12 +50,16 @@ class FlowBase(nn.Module):
         Shape: observation (N, O), chunk (N, H, A), a_0 (N, H, A), t (N, 1). Returns a scalar.
         """
         a = self.action_normalizer.normalize(chunk).flatten(1)
-        s = self.observation_normalizer.normalize(observation)
+        s = self.normalized(observation)
         return flow_matching_loss(self.velocity, a, s, a_0.flatten(1), t)
+
+    def normalized(self, observation: Tensor) -> Tensor:
+        """The observation as the network sees it. Shape (N, O)."""
+        return self.observation_normalizer.normalize(observation).clamp(-self._clip, self._clip)
 
     def push(self, observation: Tensor, a_0: Tensor) -> Tensor:
         """a_b = Push(s, a_0, v) in physical units. Shape: observation (N, O), a_0 (N, H, A) -> (N, H, A)."""
-        s = self.observation_normalizer.normalize(observation)
+        s = self.normalized(observation)
         a = self.integrator.push(lambda a_t, t: self.velocity(a_t, t, s), a_0.flatten(1))
         return self.action_normalizer.denormalize(a.view(-1, self.horizon, self.action_size))
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from rfs_core.errors import RfsError
 
-_LARGEST = {"hidden_width": 8192, "hidden_layers": 32, "time_features": 1024}
+_LARGEST = {"hidden_width": 8192, "hidden_layers": 32, "time_features": 1024, "observation_clip": 1000}
 """Beyond these a header is damaged or hostile, not a network of this project."""
 
 _SLOWEST_RAD, _FASTEST_RAD = 1.0, 100.0
@@ -37,6 +37,9 @@ class MlpArchitecture:
     """Number of hidden layers."""
     time_features: int = 32
     """Length of the sinusoidal embedding of t; even."""
+    observation_clip: int = 5
+    """Normalised observations are clipped to +- this: a contact that hardly occurs in the demonstrations has
+    a small standard deviation, and would otherwise drive the network far outside what it has seen."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
