@@ -1,8 +1,8 @@
 """Stand-in for ROS 2's `launch` where that is missing: the part of its API that bringups use.
 
-Names, module paths and behaviour follow launch 3.4 (Jazzy), so that a launch file that runs here runs under the
-real one unchanged. What is left out (XML and YAML files, composable nodes, terminals for children) is refused or
-absent, never done differently.
+Names, module paths and behaviour follow launch 3.4 (Jazzy), so that a launch file that runs here runs under
+the real one unchanged. What is left out (XML and YAML files, composable nodes, terminals for children) is
+refused or absent, never done differently.
 """
 
 from ros2cli_standin.defer import real_package

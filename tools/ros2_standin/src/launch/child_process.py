@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from . import orphans
 from .launch_context import LaunchContext
 
 DRAIN_S = 0.5
-"""How long the output of a child that has exited is waited for while a grandchild keeps the pipe open, seconds."""
+"""Seconds the output of a child that has exited is waited for while a grandchild keeps the pipe open."""
 
 
 class ChildProcess(asyncio.SubprocessProtocol):
@@ -59,10 +60,8 @@ class ChildProcess(asyncio.SubprocessProtocol):
 
     def send_signal(self, signal_number: signal.Signals) -> None:
         """Send a signal to the child and to those it started (its process group)."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal_number)
-        except ProcessLookupError:
-            pass
 
     def write(self, data: bytes) -> None:
         """Write to the child's stdin."""

@@ -10,6 +10,15 @@ from .some_substitutions_type import SomeSubstitutionsType
 from .substitution import Substitution
 from .utilities import normalize_to_list_of_substitutions, perform_substitutions
 
+__all__ = [
+    "IfCondition",
+    "InvalidConditionExpressionError",
+    "LaunchConfigurationEquals",
+    "LaunchConfigurationNotEquals",
+    "UnlessCondition",
+    "evaluate_condition_expression",
+]
+
 _TRUE = ("true", "1")
 _FALSE = ("false", "0")
 
@@ -27,7 +36,8 @@ def evaluate_condition_expression(context: LaunchContext, expression: list[Subst
         return False
     source = " + ".join(sub.describe() for sub in expression)
     raise InvalidConditionExpressionError(
-        f"invalid condition expression, expected one of {[*_TRUE, *_FALSE]} but got '{text}', expanded from {source}"
+        f"invalid condition expression, expected one of {[*_TRUE, *_FALSE]} but got '{text}', "
+        f"expanded from {source}"
     )
 
 

@@ -17,6 +17,17 @@ from .utilities import is_a_subclass
 if TYPE_CHECKING:
     from .launch_context import LaunchContext
 
+__all__ = [
+    "OnActionEventBase",
+    "OnExecutionComplete",
+    "OnIncludeLaunchDescription",
+    "OnProcessExit",
+    "OnProcessIO",
+    "OnProcessStart",
+    "OnShutdown",
+    "event_named",
+]
+
 
 def event_named(name: str) -> Callable[[Event], bool]:
     """A matcher on the event's name."""
@@ -35,9 +46,8 @@ class OnActionEventBase(BaseEventHandler):
         target_action_cls: type,
         **kwargs,
     ) -> None:
-        if action_matcher is not None and not isinstance(action_matcher, target_action_cls):
-            if not callable(action_matcher):
-                raise TypeError(f"action_matcher must be a '{target_action_cls.__name__}' or a callable")
+        if not isinstance(action_matcher, (target_action_cls, type(None))) and not callable(action_matcher):
+            raise TypeError(f"action_matcher must be a '{target_action_cls.__name__}' or a callable")
         self._action_matcher = action_matcher
         self._target_action_cls = target_action_cls
         self._target_event_cls = target_event_cls

@@ -2,4 +2,4 @@
 
 
 class InvalidLaunchFileError(Exception):
-    """A launch file is missing what it needs or is of a kind that is not supported; the message says which."""
+    """A launch file lacks what it needs or is of a kind that is not supported; the message says which."""

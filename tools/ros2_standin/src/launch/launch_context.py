@@ -38,7 +38,7 @@ class LaunchContext:
         self._is_shutdown = False
         self._asyncio_loop: asyncio.AbstractEventLoop | None = None
         self.mark = uuid.uuid4().hex
-        """Carried in the environment of every descendant of this launch, so that none is overlooked at the end."""
+        """In the environment of every descendant of this launch, so that none is overlooked at the end."""
 
     @property
     def argv(self) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from .launch_context import LaunchContext
 from .launch_description import LaunchDescription
 from .some_substitutions_type import SomeSubstitutionsType
-from .substitutions import SubstitutionFailure
 from .utilities import normalize_to_list_of_substitutions, perform_substitutions
 
 
@@ -41,7 +40,8 @@ class LaunchDescriptionSource:
             return self._launch_description
         try:
             return self._get_launch_description(perform_substitutions(LaunchContext(), self._location))
-        except (SubstitutionFailure, OSError):
+        except Exception:  # noqa: BLE001
+            # Whatever a launch file raises is reported when the file is included; it may never be.
             return None
 
     def get_launch_description(self, context: LaunchContext) -> LaunchDescription:

@@ -12,6 +12,16 @@ from .launch_description import LaunchDescription
 from .launch_description_source import LaunchDescriptionSource
 from .some_substitutions_type import SomeSubstitutionsType
 
+__all__ = [
+    "AnyLaunchDescriptionSource",
+    "InvalidLaunchFileError",
+    "InvalidPythonLaunchFileError",
+    "PythonLaunchDescriptionSource",
+    "get_launch_description_from_any_launch_file",
+    "get_launch_description_from_python_launch_file",
+    "load_python_launch_file_as_module",
+]
+
 
 class InvalidPythonLaunchFileError(InvalidLaunchFileError):
     """A Python launch file without generate_launch_description."""
@@ -41,7 +51,8 @@ def get_launch_description_from_any_launch_file(launch_file_path: str) -> Launch
     """Load a Python launch file; other kinds are refused here."""
     if not launch_file_path.endswith(".py") and os.path.exists(launch_file_path):
         raise InvalidLaunchFileError(
-            f"launch file '{launch_file_path}' is not a Python file: XML and YAML launch files need ROS 2's launch"
+            f"launch file '{launch_file_path}' is not a Python file: "
+            "XML and YAML launch files need ROS 2's own launch"
         )
     return get_launch_description_from_python_launch_file(launch_file_path)
 

@@ -30,8 +30,8 @@ _STOP_SIGNALS = {
 class LaunchService:
     """Visits the included descriptions, handles events, and ends when nothing goes on any more.
 
-    SIGINT, SIGTERM, SIGQUIT and SIGHUP shut it down in order; each of them reaches all children. Nothing that was
-    started remains when `run` returns.
+    SIGINT, SIGTERM, SIGQUIT and SIGHUP shut it down in order; each of them reaches all children. Nothing that
+    was started remains when `run` returns.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class LaunchService:
         self.emit_event(IncludeLaunchDescription(launch_description))
 
     def shutdown(self, force_sync: bool = False) -> Coroutine | None:
-        """Begin to end, if it runs; thread-safe. From within the loop, unless force_sync, returns an awaitable."""
+        """Begin to end, if it runs; thread-safe. Within the loop, unless force_sync, returns an awaitable."""
         with self._loop_lock:
             if self._loop is None:
                 return None
@@ -136,7 +136,7 @@ class LaunchService:
                 self._logger.error("run task was canceled")
                 return_code = 1
                 break
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 # Whatever a launch file, an action or a handler raises ends the launch, in order.
                 self._logger.debug(traceback.format_exc())
                 message = f"Caught exception in launch (see debug for traceback): {error}"

@@ -30,7 +30,7 @@ class _ScreenHandler(logging.Handler):
             sys.stdout.write(self.format(record) + "\n")
             sys.stdout.flush()
         except (OSError, ValueError):
-            # The reader of our output is gone or the stream is closed: the launch goes on to stop its children.
+            # The reader of our output is gone or the stream is closed.
             pass
 
 
@@ -121,8 +121,8 @@ def get_logger(name: str | None = None) -> logging.Logger:
 def get_output_loggers(process_name: str, output: Any) -> tuple[logging.Logger, logging.Logger]:
     """The loggers of a child's stdout and stderr lines.
 
-    `output` is 'screen', 'log' (stdout to the log file, stderr to screen and log file), 'both', 'own_log', 'full',
-    or a dict of 'stdout', 'stderr', 'both' to destinations 'screen', 'log', 'own_log'.
+    `output` is 'screen', 'log' (stdout to the log file, stderr to screen and log file), 'both', 'own_log',
+    'full', or a dict of 'stdout', 'stderr', 'both' to destinations 'screen', 'log', 'own_log'.
     """
     wanted = _normalize_output(output)
     loggers = []
@@ -154,7 +154,7 @@ def _normalize_output(output: Any) -> dict[str, set[str]]:
         places = {places} if isinstance(places, str) else set(places)
         if source not in _SOURCES or not places <= {"screen", "log", "own_log"}:
             raise ValueError(
-                f"output {source!r}: {places!r}: sources are {', '.join(_SOURCES)}, places screen, log, own_log"
+                f"output {source!r}: {places!r}: sources are {_SOURCES}, places screen, log, own_log"
             )
         wanted[source] = places
     return wanted

@@ -1,13 +1,14 @@
 """Every descendant of a launch, found by a mark in its environment and ended.
 
-Children run in sessions of their own and may start grandchildren in further sessions; some of those outlive their
-parents. The mark in their environment tells to which launch they belong. Nested launches add their own mark.
+Children run in sessions of their own and may start grandchildren in further sessions; some of those outlive
+their parents. The mark in their environment tells to which launch they belong. Nested launches add their own.
 
-As a program (`python orphans.py MARK FOLDER`), it watches: when its stdin reaches the end because the launch is
-gone, by SIGKILL as well, it stops what is left and removes the launch's temporary files. Standard library only: it
-runs in an isolated interpreter.
+As a program (`python orphans.py MARK FOLDER`), it watches: when its stdin reaches the end because the launch
+is gone, by SIGKILL as well, it stops what is left and removes the launch's temporary files. Standard library
+only: it runs in an isolated interpreter.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -59,14 +60,12 @@ def _is_zombie(name):
 def send(pids, signal_number):
     """Send a signal to each of the processes that still exist."""
     for pid in pids:
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal_number)
-        except (ProcessLookupError, PermissionError):
-            pass
 
 
 def end_marked(mark, escalation):
-    """Send each signal of `escalation`, (signal, seconds to wait for all to end), until no marked process is left.
+    """Send the signals of `escalation`, (signal, seconds until the next), until no marked process is left.
 
     Returns the process ids that were found at the beginning.
     """

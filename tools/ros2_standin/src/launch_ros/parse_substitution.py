@@ -1,4 +1,4 @@
-"""Substitutions in texts: `$(var name)`, `$(env NAME default)`, `$(find-pkg-share package)` ..., nested too."""
+"""Substitutions in texts: `$(var name)`, `$(env NAME default)`, `$(find-pkg-share package)`, nested too."""
 
 from __future__ import annotations
 

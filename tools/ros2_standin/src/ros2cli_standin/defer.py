@@ -1,7 +1,7 @@
 """The stand-in never takes the place of the real packages.
 
-Each package of the stand-in calls `real_package` first thing when it is imported. Where ROS 2's own package is
-also on the path, however late, that one is imported in its place.
+Each package of the stand-in calls `real_package` first thing when it is imported. Where ROS 2's own package
+is also on the path, however late, that one is imported in its place.
 """
 
 import importlib

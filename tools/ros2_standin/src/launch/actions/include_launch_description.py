@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 
@@ -74,10 +75,9 @@ class IncludeLaunchDescription(Action):
                 continue
             names = list(given)
             for include in includes:
-                try:
+                # A name that is only known when the include executes is checked then.
+                with contextlib.suppress(SubstitutionFailure):
                     names += include._argument_names(LaunchContext())
-                except SubstitutionFailure:
-                    pass  # the name is only known when the include executes; its own check follows then
             if argument.name not in names:
                 raise RuntimeError(
                     f"Included launch description missing required argument '{argument.name}' "

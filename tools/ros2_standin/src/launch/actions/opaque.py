@@ -39,7 +39,10 @@ class OpaqueFunction(Action):
 
 
 class OpaqueCoroutine(Action):
-    """Run coroutine(context, *args, **kwargs) (ignore_context: without it) beside the launch; cancelled at shutdown."""
+    """Run coroutine(context, *args, **kwargs) beside the launch; it is cancelled at shutdown.
+
+    With ignore_context it is called without the context.
+    """
 
     def __init__(
         self,

@@ -12,6 +12,22 @@ from ..utilities import ensure_argument_type
 if TYPE_CHECKING:
     from ..actions import ExecuteLocal
 
+__all__ = [
+    "ProcessExited",
+    "ProcessIO",
+    "ProcessStarted",
+    "ProcessStderr",
+    "ProcessStdin",
+    "ProcessStdout",
+    "ProcessTargetedEvent",
+    "RunningProcessEvent",
+    "ShutdownProcess",
+    "SignalProcess",
+    "matches_executable",
+    "matches_name",
+    "matches_pid",
+]
+
 ProcessMatcher = Callable[["ExecuteLocal"], bool]
 
 

@@ -110,7 +110,7 @@ class OrSubstitution(AnySubstitution):
 
 
 class EqualsSubstitution(Substitution):
-    """'true' when both sides are the same text, the same boolean, or numbers that are close (math.isclose)."""
+    """'true' when both sides are the same text, the same boolean, or close numbers (math.isclose)."""
 
     def __init__(self, left: Any, right: Any) -> None:
         self._left = _side(left)

@@ -109,8 +109,8 @@ class LifecycleNode(Node):
     def _make_up_for_lost_messages(self, transition_id: int, context: LaunchContext) -> None:
         """Emit the events of a transition that succeeded but whose messages were not heard.
 
-        The node's messages are lost while the two participants discover each other: the service may answer before
-        the topic is connected, and a bring-up that waits for the event would wait for ever.
+        The node's messages are lost while the two participants discover each other: the service may answer
+        before the topic is connected, and a bring-up that waits for the event would wait for ever.
         """
         if transition_id not in _STEPS:
             return

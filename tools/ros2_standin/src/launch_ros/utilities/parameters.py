@@ -1,4 +1,4 @@
-"""Parameters of a node as launch files give them: paths, and dicts whose keys and values may be substitutions.
+"""Parameters of a node as launch files give them: paths, and dicts whose items may be substitutions.
 
 Normalising happens when the action is made and finds wrong types early; evaluating when it executes.
 """
@@ -47,8 +47,8 @@ def normalize_parameter_dict(parameters: Mapping, prefix: Sequence[Substitution]
 
 
 def _normalize_value(value: Any) -> Any:
-    """Scalars and uniform lists of numbers as they are; a tuple of substitutions for one text; a tuple of lists of
-    substitutions for a list of texts."""
+    """Scalars and uniform lists of numbers as they are, one text as a tuple of substitutions, a list of texts
+    as a tuple of lists of substitutions."""
     if isinstance(value, (ParameterValue, bool, int, float, bytes)):
         return value
     if isinstance(value, str):
@@ -119,8 +119,8 @@ def _read_yaml(name: str, text: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise TypeError(
-            f"cannot read the value '{text}' of parameter '{name}' as YAML; if it is meant to be a text, give "
-            "launch_ros.parameter_descriptions.ParameterValue(value, value_type=str)"
+            f"cannot read the value '{text}' of parameter '{name}' as YAML; if it is meant to be a text, "
+            "give launch_ros.parameter_descriptions.ParameterValue(value, value_type=str)"
         ) from error
 
 
@@ -132,13 +132,13 @@ def _checked(name: str, value: Any) -> Any:
             or any(not isinstance(i, type(value[0])) for i in value)
         ):
             raise TypeError(
-                f"parameter '{name}': a non-empty list of bool, int, float or str, all of one type, was expected, "
-                f"got {value!r}"
+                f"parameter '{name}': a non-empty list of bool, int, float or str, all of one type, "
+                f"was expected, got {value!r}"
             )
         return tuple(value)
     if type(value) not in (*_SCALARS, bytes):
         raise TypeError(
-            f"parameter '{name}': bool, int, float, str or a list of these was expected, got {type(value)}; if it is "
-            "meant to be a text, give launch_ros.parameter_descriptions.ParameterValue(value, value_type=str)"
+            f"parameter '{name}': bool, int, float, str or a list of these was expected, got {type(value)}; "
+            "if it is meant to be a text, give launch_ros.parameter_descriptions.ParameterValue(value, value_type=str)"
         )
     return value

@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+import traceback
 
 from ..nearest import CommandError, unknown
 from ..packages import share_of
@@ -100,7 +101,13 @@ def _load(path: str):
     """The description in a file; what a user can put right is told without a traceback."""
     from launch.launch_description_sources import get_launch_description_from_any_launch_file
 
-    return get_launch_description_from_any_launch_file(path)
+    try:
+        return get_launch_description_from_any_launch_file(path)
+    except Exception as error:
+        # A launch file is a program of the user's: it may raise anything.
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
+        line = f", line {frames[-1].lineno}" if frames else ""
+        raise CommandError(f"{path}{line}: {type(error).__name__}: {error}") from error
 
 
 def _refuse_unknown(path: str, pairs: dict[str, str]) -> None:
