@@ -253,8 +253,8 @@ class EpisodeBatch:
         episode.invalid_rewards += not valid
         episode.success_at_end = success
         if terminated:
-            outcome = Outcome.SUCCESS if success else Outcome.FAILURE
-            return self._finish(now_s, outcome, reason or ("success" if success else "terminated"))
+            # As in the vector environment: an episode that could not go on is no success.
+            return self._finish(now_s, Outcome.FAILURE, reason or "terminated")
         if step >= episode.max_steps:
             if success:
                 return self._finish(now_s, Outcome.SUCCESS, "success")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import State
@@ -358,6 +357,3 @@ class EpisodeManager(Node):
 def main() -> None:
     """Entry point."""
     exit_with(run_node(EpisodeManager))
-
-
-__all__: list[Any] = ["EpisodeManager", "main"]

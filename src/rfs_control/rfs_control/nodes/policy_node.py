@@ -16,7 +16,6 @@ import time
 from typing import Any
 
 import numpy as np
-import torch
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -136,7 +135,6 @@ class PolicyNode(LifecycleNode):
         if not path:
             raise RfsError("parameter checkpoint is empty: name a checkpoint file, -p checkpoint:=FILE")
         task = tasks.load(self.config.task)
-        torch.set_num_threads(1)
         policy = Policy.load(
             path,
             action_spec=robot.DEFAULT_ACTION_SPEC,
