@@ -97,7 +97,10 @@ def pose_from_msg(message: PoseMsg, what: str) -> Pose:
     norm = float(np.linalg.norm(quaternion))
     if abs(norm - 1.0) > 1e-3:
         raise MessageError(f"{what}: quaternion has norm {norm:.6f}, must be 1 within 0.001")
-    return Pose(position, quaternion / norm)
+    if abs(norm - 1.0) > 1e-9:
+        quaternion = quaternion / norm
+    # A unit quaternion keeps its bits: a pose from the wire moves the robot exactly as one that was not sent.
+    return Pose(position, quaternion)
 
 
 def pose_msg(pose: Pose) -> PoseMsg:

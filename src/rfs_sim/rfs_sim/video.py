@@ -166,7 +166,7 @@ class GifSink:
         """Write the file in one go."""
         if not self._frames:
             return
-        # One palette for all, chosen over frames from the whole video, and no dithering: unchanged pixels stay
+        # One palette for all, from frames of the whole video, and no dithering: unchanged pixels stay
         # unchanged, which is what GIF compresses.
         samples = self._frames[:: max(1, len(self._frames) // 16)]
         montage = Image.new("RGB", (samples[0].width, samples[0].height * len(samples)))
@@ -223,6 +223,8 @@ class Job:
     """What the painter needs to paint it."""
     repeat: int = 1
     """For how many frames it stands."""
+    essential: bool = False
+    """Never left out for lack of time, as the last picture of an episode."""
 
 
 class Painter(Protocol):
@@ -235,14 +237,23 @@ class Painter(Protocol):
         """Give graphics memory back."""
 
 
-class VideoRecorder:
-    """Paints and encodes in a thread of its own. `submit` never blocks."""
+HURRY_PAINTS_ONE_OF = 4
+"""Pictures that a recorder in a hurry repeats instead of painting: all but one of so many."""
 
-    def __init__(self, sink: Sink, make_painter: Callable[[], Painter]) -> None:
+
+class VideoRecorder:
+    """Paints and encodes in a thread of its own. `submit` never blocks.
+
+    A recorder that is behind, or that is being closed, shows every fourth picture for the time of four:
+    the video keeps its pace and becomes coarser.
+    """
+
+    def __init__(self, sink: Sink, make_painter: Callable[[], Painter], comfortable: int = 100) -> None:
         """
         Args:
             sink: Where the frames go; closed by the thread.
             make_painter: Called in the thread, because graphics contexts belong to one thread.
+            comfortable: Jobs that may wait before the recorder hurries.
         """
         self.sink = sink
         self.written = 0
@@ -252,6 +263,8 @@ class VideoRecorder:
         self.error: Exception | None = None
         """What ended the recording early."""
         self._make_painter = make_painter
+        self._comfortable = comfortable
+        self._hurry = False
         self._jobs: collections.deque[Job] = collections.deque()
         self._changed = threading.Condition()
         self._closing = False
@@ -287,6 +300,7 @@ class VideoRecorder:
             VideoError: something went wrong since the start; the file holds what was written before.
         """
         deadline = time.monotonic() + timeout_s
+        self._hurry = True
         self.wait(0, timeout_s)
         with self._changed:
             self._closing = True
@@ -303,8 +317,13 @@ class VideoRecorder:
         painter: Painter | None = None
         try:
             painter = self._make_painter()
+            picture: Picture | None = None
+            age = 0
             while (job := self._next()) is not None:
-                picture = painter.paint(job.snapshot)
+                hurry = self._hurry or self.backlog > self._comfortable
+                age += 1
+                if picture is None or job.essential or not hurry or age >= HURRY_PAINTS_ONE_OF:
+                    picture, age = painter.paint(job.snapshot), 0
                 for _ in range(job.repeat):
                     self.sink.append(picture)
                     self.written += 1

@@ -144,6 +144,7 @@ def test_recorder_paints_in_its_own_thread_and_in_order(tmp_path):
     for brightness in range(5):
         recorder.submit(Job(brightness))
     recorder.submit(Job(9, repeat=3))
+    assert recorder.wait(backlog=0, timeout_s=10.0)
     recorder.close(timeout_s=10.0)
     assert sink.frames == [0, 1, 2, 3, 4, 9, 9, 9]
     assert (recorder.written, recorder.dropped) == (8, 0)
@@ -167,6 +168,37 @@ def test_submit_does_not_wait_for_a_painter_that_is_stuck(tmp_path):
     assert len(sink.frames) == 100
 
 
+def test_recorder_that_is_behind_repeats_pictures_and_keeps_the_pace(tmp_path):
+    gate = threading.Event()
+    sink = ListSink(tmp_path / "a")
+    recorder = VideoRecorder(sink, lambda: Grey(gate), comfortable=3)
+    for brightness in range(10):
+        recorder.submit(Job(brightness))
+    recorder.submit(Job(99, essential=True))
+    gate.set()
+    assert recorder.wait(backlog=0, timeout_s=10.0)
+    recorder.close(timeout_s=1.0)
+    # 11 jobs. The first is painted; then one of four while more than 3 are open (the present one counts):
+    # 4 at 7 open, 8 at 3 open. From there on all: 8, 9, 99.
+    assert sink.frames == [0, 0, 0, 0, 4, 4, 4, 4, 8, 9, 99]
+
+
+def test_last_picture_of_an_episode_is_painted_even_in_a_hurry(tmp_path):
+    gate = threading.Event()
+    sink = ListSink(tmp_path / "a")
+    recorder = VideoRecorder(sink, lambda: Grey(gate), comfortable=1)
+    for brightness in (1, 2):
+        recorder.submit(Job(brightness))
+    recorder.submit(Job(3, essential=True))
+    for brightness in (4, 5, 6):
+        recorder.submit(Job(brightness))
+    gate.set()
+    assert recorder.wait(backlog=0, timeout_s=10.0)
+    recorder.close(timeout_s=1.0)
+    # 6 is alone when its turn comes, so nothing hurries any more.
+    assert sink.frames == [1, 1, 3, 3, 3, 6]
+
+
 def test_close_drops_what_it_has_no_time_for_and_still_closes_the_file(tmp_path):
     class Slow(Grey):
         def paint(self, snapshot):
@@ -175,12 +207,12 @@ def test_close_drops_what_it_has_no_time_for_and_still_closes_the_file(tmp_path)
 
     sink = ListSink(tmp_path / "a")
     recorder = VideoRecorder(sink, Slow)
-    for _ in range(1000):  # 50 s of painting
+    for _ in range(4000):  # 50 s of painting, in a hurry
         recorder.submit(Job(1))
     recorder.close(timeout_s=0.2)
     assert sink.closed
-    assert recorder.dropped > 900
-    assert recorder.written + recorder.dropped == 1000
+    assert recorder.dropped > 3000
+    assert recorder.written + recorder.dropped == 4000
 
 
 def test_error_of_the_painter_is_raised_at_close_and_keeps_the_frames_before_it(tmp_path):
@@ -188,6 +220,7 @@ def test_error_of_the_painter_is_raised_at_close_and_keeps_the_frames_before_it(
     recorder = VideoRecorder(sink, Grey)
     for brightness in (7, -1, 8):
         recorder.submit(Job(brightness))
+    recorder.wait(backlog=0, timeout_s=10.0)
     with pytest.raises(VideoError, match="no such brightness"):
         recorder.close(timeout_s=10.0)
     assert sink.frames == [7]

@@ -1,0 +1,247 @@
+"""The simulated robot's and cameras' messages, made once and filled at every publication."""
+
+from __future__ import annotations
+
+import array
+import io
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point, PoseStamped
+from geometry_msgs.msg import Pose as PoseMsg
+from numpy.typing import NDArray
+from PIL import Image as Picture
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2, PointField
+
+from rfs_core import robot
+from rfs_msgs.msg import ContactState, Reward
+from rfs_ros.conversions import NS_PER_S
+from rfs_sim import cloud
+from rfs_sim.render import ScenePainter, Snapshot
+from rfs_sim.sim_config import STATE_PERIOD_NS, SimConfig
+from rfs_sim.world import Outcome, World
+
+SMALL = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+LARGE = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
+
+CAMERA_FRAME = "camera_color_optical_frame"
+HAND_STATE_NS = 20_000_000
+"""Robot time after a tick at which the hand's state is published once more (ns): 40 Hz."""
+
+
+def _doubles(values: NDArray[np.float64]) -> array.array[float]:
+    """Values as what a message's float64[] takes without a look at each."""
+    return array.array("d", np.ascontiguousarray(values).tobytes())
+
+
+def _set_stamp(stamp: Time, nanoseconds: int) -> None:
+    stamp.sec, stamp.nanosec = divmod(nanoseconds, NS_PER_S)
+
+
+def _fill_pose(message: PoseMsg, position: NDArray[np.float64], quaternion: NDArray[np.float64]) -> None:
+    message.position.x, message.position.y, message.position.z = position.tolist()
+    orientation = message.orientation
+    orientation.w, orientation.x, orientation.y, orientation.z = quaternion.tolist()
+
+
+class StatePublisher:
+    """What the drivers and the perception would publish of the robot and the object."""
+
+    def __init__(self, node: Node) -> None:
+        self._stamp = Time()
+        self._substamp = Time()
+
+        def pose() -> PoseStamped:
+            message = PoseStamped()
+            message.header.frame_id = robot.BASE_FRAME
+            message.header.stamp = self._stamp
+            return message
+
+        def joints(names: tuple[str, ...], stamp: Time) -> JointState:
+            message = JointState()
+            message.header.stamp = stamp
+            message.name = list(names)
+            return message
+
+        self._clock_message = Clock(clock=self._stamp)
+        self._arm = joints(robot.ARM_JOINT_NAMES, self._stamp)
+        self._hand = joints(robot.HAND_JOINT_NAMES, self._stamp)
+        self._arm_between = joints(robot.ARM_JOINT_NAMES, self._substamp)
+        self._hand_between = joints(robot.HAND_JOINT_NAMES, self._substamp)
+        self._palm, self._object, self._goal = pose(), pose(), pose()
+        self._contacts = ContactState(name=list(robot.CONTACT_NAMES))
+        self._contacts.header.stamp = self._stamp
+        self._reward = Reward(object_centre=Point(), valid=True)
+        self._reward.header.stamp = self._stamp
+        self._reward.header.frame_id = robot.BASE_FRAME
+
+        self._publish_clock = node.create_publisher(Clock, "/clock", SMALL).publish
+        self._publish_arm = node.create_publisher(JointState, "arm/joint_states", SMALL).publish
+        self._publish_palm = node.create_publisher(PoseStamped, "arm/current_pose", SMALL).publish
+        self._publish_hand = node.create_publisher(JointState, "hand/joint_states", SMALL).publish
+        self._publish_object = node.create_publisher(PoseStamped, "perception/object_pose", SMALL).publish
+        self._publish_goal = node.create_publisher(PoseStamped, "perception/goal_pose", SMALL).publish
+        self._publish_contacts = node.create_publisher(ContactState, "hand/contacts", SMALL).publish
+        self._publish_reward = node.create_publisher(Reward, "reward", SMALL).publish
+
+    def publish(self, stamp_ns: int, world: World, outcome: Outcome) -> None:
+        """The state of a control tick, /clock first so that no state is from the future."""
+        state = world.state
+        _set_stamp(self._stamp, stamp_ns)
+        self._publish_clock(self._clock_message)
+        self._arm.position = _doubles(state.arm_position[0])
+        self._arm.velocity = _doubles(state.arm_velocity[0])
+        self._publish_arm(self._arm)
+        _fill_pose(self._palm.pose, state.palm.position[0], state.palm.quaternion[0])
+        self._publish_palm(self._palm)
+        self._hand.position = _doubles(state.hand_position[0])
+        self._hand.velocity = _doubles(state.hand_velocity[0])
+        self._publish_hand(self._hand)
+        centre, quaternion = state.object_pose.position[0], state.object_pose.quaternion[0]
+        _fill_pose(self._object.pose, centre, quaternion)
+        self._publish_object(self._object)
+        _fill_pose(self._goal.pose, state.goal_position[0], np.array((1.0, 0.0, 0.0, 0.0)))
+        self._publish_goal(self._goal)
+        self._contacts.in_contact = state.contacts[0].tolist()
+        self._publish_contacts(self._contacts)
+        reward, terms = self._reward, outcome.terms
+        reward.total = outcome.total
+        reward.distance_term = terms.get("distance", 0.0)
+        reward.contact_term = terms.get("contact", 0.0)
+        reward.lift_term = terms.get("lift", 0.0)
+        reward.object_centre.x, reward.object_centre.y, reward.object_centre.z = centre.tolist()
+        reward.success = outcome.success
+        reward.terminated = outcome.terminated
+        reward.reason = outcome.reason
+        self._publish_reward(reward)
+
+    def publish_between(self, before_ns: int, world: World) -> None:
+        """The drivers' states between the tick at `before_ns` and the next one, that one excluded."""
+        substeps = world.substep_states()
+        offsets = np.rint(substeps.time * NS_PER_S).astype(np.int64).tolist()
+        for i, offset in enumerate(offsets[:-1]):
+            if offset % STATE_PERIOD_NS == 0:
+                _set_stamp(self._substamp, before_ns + offset)
+                self._arm_between.position = _doubles(substeps.arm_position[0, i])
+                self._arm_between.velocity = _doubles(substeps.arm_velocity[0, i])
+                self._publish_arm(self._arm_between)
+                if offset == HAND_STATE_NS:
+                    self._hand_between.position = _doubles(substeps.hand_position[0, i])
+                    self._hand_between.velocity = _doubles(substeps.hand_velocity[0, i])
+                    self._publish_hand(self._hand_between)
+
+
+class CameraPublisher:
+    """Colour, depth and the camera's numbers."""
+
+    def __init__(self, node: Node, config: SimConfig, world: World) -> None:
+        width, height = config.camera_width, config.camera_height
+        self._period = config.camera_period
+        self._encoding = config.camera_encoding
+        self._millimetres = config.depth_encoding == "16UC1"
+        self._camera = cloud.Camera.of_model(world.model, config.camera_name, width, height)
+        self._depth_sensor = cloud.DepthSensor(self._camera)
+        self._painter = ScenePainter(width, height, camera=self._camera, samples=0)
+        self._stamp = Time()
+        self._colour = CompressedImage(format=config.camera_encoding)
+        self._depth = Image(
+            width=width,
+            height=height,
+            encoding=config.depth_encoding,
+            step=width * (2 if self._millimetres else 4),
+        )
+        (cx, cy), f = self._camera.centre, self._camera.focal
+        self._info = CameraInfo(
+            width=width,
+            height=height,
+            distortion_model="plumb_bob",
+            d=[0.0] * 5,
+            k=[f, 0.0, cx, 0.0, f, cy, 0.0, 0.0, 1.0],
+            r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+            p=[f, 0.0, cx, 0.0, 0.0, f, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
+        )
+        for message in (self._colour, self._depth, self._info):
+            message.header.stamp = self._stamp
+            message.header.frame_id = CAMERA_FRAME
+        self._publish_colour = node.create_publisher(
+            CompressedImage, "camera/color/compressed", LARGE
+        ).publish
+        self._publish_depth = node.create_publisher(Image, "camera/depth", LARGE).publish
+        self._publish_info = node.create_publisher(CameraInfo, "camera/camera_info", LARGE).publish
+
+    def publish(self, tick: int, stamp_ns: int, world: World) -> None:
+        """One pair of images at every `camera_period`-th tick."""
+        if tick % self._period:
+            return
+        _set_stamp(self._stamp, stamp_ns)
+        file = io.BytesIO()
+        colour = self._painter.paint(Snapshot(world.model, world.qpos))
+        Picture.fromarray(colour).save(file, format=self._encoding, quality=90)
+        self._colour.data = array.array("B", file.getvalue())
+        self._publish_colour(self._colour)
+        depth, _ = self._depth_sensor.cast(world.model, world.data())
+        # By REP 118: millimetres with 0, metres with NaN where nothing was measured.
+        pixels = (
+            np.nan_to_num(depth * 1000.0).round().astype("<u2") if self._millimetres else depth.astype("<f4")
+        )
+        self._depth.data = array.array("B", pixels.tobytes())
+        self._publish_depth(self._depth)
+        self._publish_info(self._info)
+
+    def close(self) -> None:
+        """Give the graphics back."""
+        self._painter.close()
+
+
+class PointPublisher:
+    """Points of the scene in the base frame, always the same number."""
+
+    def __init__(self, node: Node, config: SimConfig, world: World) -> None:
+        self._period = config.points_period
+        self._count = config.points_count
+        self._low, self._high = np.array(config.points_low), np.array(config.points_high)
+        camera = cloud.Camera.of_model(
+            world.model, config.camera_name, config.points_width, config.points_height
+        )
+        self._sensor = cloud.DepthSensor(camera)
+        self._wanted = np.array(
+            [config.points_robot or not _is_robot(world.model, geom) for geom in range(world.model.ngeom)]
+        )
+        self._message = PointCloud2(
+            height=1,
+            width=self._count,
+            fields=[
+                PointField(name=axis, offset=4 * i, datatype=PointField.FLOAT32, count=1)
+                for i, axis in enumerate("xyz")
+            ],
+            point_step=12,
+            row_step=12 * self._count,
+        )
+        self._message.header.frame_id = robot.BASE_FRAME
+        self._publish = node.create_publisher(PointCloud2, "perception/points", LARGE).publish
+
+    def publish(self, tick: int, stamp_ns: int, world: World) -> None:
+        """One cloud at every `points_period`-th tick. Without a point in the box all are NaN."""
+        if tick % self._period:
+            return
+        depth, geom = self._sensor.cast(world.model, world.data())
+        seen = geom.ravel()
+        points = self._sensor.points(depth)[self._wanted[seen] & (seen >= 0)]
+        inside = cloud.crop(points, self._low, self._high)
+        _set_stamp(self._message.header.stamp, stamp_ns)
+        self._message.is_dense = len(inside) > 0
+        self._message.data = array.array("B", cloud.resample(inside, self._count).tobytes())
+        self._publish(self._message)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def _is_robot(model: object, geom: int) -> bool:
+    """Whether a geom belongs to the arm or the hand: its body hangs, directly or not, on the base link."""
+    body = int(model.geom_bodyid[geom])  # type: ignore[attr-defined]
+    root = int(model.body_rootid[body])  # type: ignore[attr-defined]
+    return bool(model.body(root).name == robot.BASE_FRAME)  # type: ignore[attr-defined]
