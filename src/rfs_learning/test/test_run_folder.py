@@ -1,0 +1,45 @@
+import json
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from rfs_core.errors import RfsError
+from rfs_learning.run_folder import RunFolder
+
+
+def _logged(path, steps=(10, 20, 30)):
+    folder = RunFolder.create(path, {"seed": 1}, "train --seed 1")
+    for step in steps:
+        folder.log(step, {"loss": 1.0 / step})
+    folder.close()
+    return folder
+
+
+def test_a_run_keeps_its_configuration_and_command(tmp_path):
+    _logged(tmp_path / "run")
+    stored = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert stored == {"command": "train --seed 1", "config": {"seed": 1}}
+
+
+def test_metrics_are_in_the_csv_and_in_tensorboard(tmp_path):
+    folder = _logged(tmp_path / "run")
+    assert [row["step"] for row in folder.metrics()] == [10, 20, 30]
+    assert [row["loss"] for row in folder.metrics()] == [0.1, 0.05, 1.0 / 30]
+    board = EventAccumulator(str(folder.path)).Reload()
+    assert [event.step for event in board.Scalars("loss")] == [10, 20, 30]
+
+
+def test_resuming_drops_what_was_logged_after_the_saved_step(tmp_path):
+    folder = _logged(tmp_path / "run")
+    with (folder.path / "metrics.csv").open("a") as file:
+        file.write("4")  # a row cut by a crash
+    again = RunFolder.resume(folder.path, step=20)
+    again.log(30, {"loss": 7.0})
+    again.close()
+    assert [(row["step"], row["loss"]) for row in again.metrics()] == [(10, 0.1), (20, 0.05), (30, 7.0)]
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path):
+    _logged(tmp_path / "run")
+    with pytest.raises(RfsError, match="holds a run already; pass resume:=true"):
+        RunFolder.create(tmp_path / "run", {}, "train")
