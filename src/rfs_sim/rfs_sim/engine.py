@@ -23,7 +23,8 @@ from rfs_sim.model import ModelIndex, compile_model
 
 Array = NDArray[np.float64]
 
-_CONTROL = mujoco.mjtState.mjSTATE_CTRL.value | mujoco.mjtState.mjSTATE_QFRC_APPLIED.value
+CONTROL_SPEC = mujoco.mjtState.mjSTATE_CTRL.value | mujoco.mjtState.mjSTATE_QFRC_APPLIED.value
+"""What a control step sets: actuator controls, then applied joint forces."""
 
 
 class EngineError(RfsError):
@@ -95,6 +96,7 @@ class MujocoEngine:
             )
         self._state = np.zeros((num_worlds, size))
         self._state[:, 1 : 1 + nq] = template.qpos0
+        self._before = np.zeros((num_worlds, size))
         self._control = np.zeros((num_worlds, self.substeps, nu + nv))
         self._states = np.zeros((num_worlds, self.substeps, size))
         self._sensors = np.zeros((num_worlds, self.substeps, template.nsensordata))
@@ -112,7 +114,6 @@ class MujocoEngine:
         """Puts one world into an episode's start, at rest."""
         index = self.index
         randomization.apply_start(self.models[world], self._scratch, index, start)
-        self._state[world, 0] = 0.0
         self.qvel[world] = 0.0
         self.qpos[world] = self.models[world].qpos0
         self.qpos[world, index.arm_qpos] = start.arm_position
@@ -134,20 +135,25 @@ class MujocoEngine:
         control[:, :, index.arm_ctrl] = arm_target[:, None]
         control[:, :, index.hand_ctrl] = hand_target[:, None]
         control[:, :, self._force_dofs] = 0.0 if disturbance is None else disturbance[:, None]
-        self._state[:, 0] = 0.0
+        self._before[:] = self._state
+        self._before[:, 0] = 0.0
         self._rollout.rollout(
-            self.models, self._data, self._state, control, control_spec=_CONTROL, skip_checks=True,
+            self.models, self._data, self._before, control, control_spec=CONTROL_SPEC, skip_checks=True,
             nstep=self.substeps, state=self._states, sensordata=self._sensors,
         )  # fmt: skip
         last = self._states[:, -1]
-        # MuJoCo resets a world whose state is no longer a number: its clock then shows.
-        np.abs(last[:, 0] - self._expected_time, out=last[:, 0])
-        self.unstable = ~(last[:, 0] < 1e-9) | ~np.isfinite(last).all(axis=1)
+        # MuJoCo resets a world that it cannot integrate: its clock then shows.
+        in_time = np.abs(last[:, 0] - self._expected_time) < 1e-9
+        self.unstable = ~(in_time & np.isfinite(last).all(axis=1))
         if self.unstable.any():
-            self._states[self.unstable] = self._state[self.unstable, None]
+            self._states[self.unstable] = self._before[self.unstable, None]
         self._state[:] = last
         self.contacts = (self._sensors[:, :, index.contact_sensors] > 0.0).any(axis=1)
         self.contacts[self.unstable] = False
+
+    def last_inputs(self) -> tuple[Array, Array]:
+        """Initial states and controls of the last `step`, as `mujoco.rollout` takes them (for benchmarks)."""
+        return self._before, self._control
 
     def substep_states(self) -> Substeps:
         """Joint states within the last control step, after each physics step (copies)."""

@@ -66,7 +66,7 @@ class GraspConfig:
     )
     object_yaw: tuple[float, float] = param((-0.4, 0.4), doc="Object's heading at reset.", unit="rad")
     object_scale: tuple[float, float] = param((0.92, 1.08), doc="Factor on each of the object's lengths.")
-    object_mass: tuple[float, float] = param((0.06, 0.20), doc="Mass of the object.", unit="kg")
+    object_mass: tuple[float, float] = param((0.05, 0.15), doc="Mass of the object.", unit="kg")
     object_friction: tuple[float, float] = param(
         (0.8, 1.2), doc="Sliding friction of all the object's contacts."
     )
@@ -110,7 +110,7 @@ Config = GraspConfig
 
 DEFAULT = GraspConfig()
 
-ARM_START: tuple[float, ...] = (0.0, -0.297, 0.0, -2.927, 0.0, 3.328, 0.0)
+ARM_START: tuple[float, ...] = (0.0, -0.07, 0.0, -2.726, 0.0, 3.53, 0.0)
 """rad, where the arm's randomised start is centred: the palm above and behind the objects, looking down."""
 
 

@@ -1,0 +1,172 @@
+"""A scripted demonstrator of grasp: state feedback, low gain, imperfect on purpose.
+
+Its action is a function of the observation alone, so a policy can imitate it, and a policy's mistakes are met by the
+same answer. It has no clock and no memory: whether to approach, close or lift is read from where palm, object and
+fingers are.
+
+What is imperfect, drawn once per episode: it takes the object to be somewhat off (`belief_error`), and in a share of
+the episodes its fingers close only in part (`partial_closing`). Execution noise is added to what is executed and left
+out of what is recorded (as in DART, Laskey et al., CoRL 2017), so that a policy also learns to come back.
+
+The grasp itself (pitch of the palm, place of the object in the palm, postures of the fingers) was found by the
+cross-entropy method; the constants below name the command.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rfs_core import robot, se3
+from rfs_core.config import param
+from rfs_core.seeding import episode_rng
+from rfs_core.specs import ObservationSpec
+from rfs_core.tasks import grasp
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class GraspPosture:
+    """The grasp that the demonstrator aims for. Found by `python -m rfs_sim.grasp_search`."""
+
+    pitch: float = 0.571
+    """rad, palm x below the horizontal"""
+    object_in_palm: tuple[float, float, float] = (0.056, -0.012, -0.071)
+    """m, where the object's centre shall lie in the palm frame"""
+    finger_open: tuple[float, float, float] = (0.40, 0.32, 0.36)
+    """rad: mcp, pip, dip of the three fingers, open"""
+    thumb_open: tuple[float, float, float, float] = (1.46, 1.41, 0.13, 0.0)
+    """rad: cmc, axl, mcp, ipl, open"""
+    finger_closed: tuple[float, float, float] = (0.70, 0.89, 1.09)
+    """rad: closed beyond the object; the difference to where it stops them is the grip"""
+    thumb_closed: tuple[float, float, float, float] = (1.35, 0.56, 0.78, 0.46)
+    """rad"""
+
+    def hand(self, fingers: tuple[float, ...], thumb: tuple[float, ...]) -> Array:
+        """All 16 joints, the fingers' side joints at 0."""
+        return np.array([0.0, *fingers] * 3 + list(thumb))
+
+
+@dataclass(frozen=True)
+class DemonstratorConfig:
+    """How the demonstrator moves and what is wrong with it."""
+
+    gain: float = param(0.28, doc="Share of the remaining distance taken per control step.", low=0.0, high=1.0)
+    hover: float = param(0.08, doc="Height above the grasp from which it descends.", unit="m", low=0.0)
+    funnel: float = param(4.0, doc="Metres above the grasp per metre beside it, beyond `funnel_radius`.", low=0.0)
+    funnel_radius: float = param(0.008, doc="Beside the grasp by less than this it may be all down.", unit="m")
+    close_within: float = param(0.014, doc="Palm this near to the grasp: start closing.", unit="m", low=0.0)
+    let_go_beyond: float = param(0.05, doc="Palm this far from the grasp: open again.", unit="m", low=0.0)
+    lift_speed: float = param(0.022, doc="Largest rise per control step.", unit="m", low=0.0)
+    belief_error: float = param(0.0, doc="Standard deviation of where it takes the object to be.", unit="m", low=0.0)
+    bias: tuple[float, float, float] = param((0.0, 0.0, 0.0), doc="Same error in every episode, palm frame.", unit="m")
+    partial_share: float = param(0.0, doc="Share of the episodes with partial closing.", low=0.0, high=1.0)
+    partial_closing: float = param(0.6, doc="How far the fingers then close.", low=0.0, high=1.0)
+    noise_position: float = param(0.0, doc="Execution noise on the palm, per step.", unit="m", low=0.0)
+    noise_rotation: float = param(0.0, doc="Execution noise on the palm, per step.", unit="rad", low=0.0)
+    noise_hand: float = param(0.0, doc="Execution noise on the finger targets.", unit="rad", low=0.0)
+
+
+DEFAULT_POSTURE = GraspPosture()
+
+
+class GraspDemonstrator:
+    """Demonstrates grasp to N environments."""
+
+    def __init__(
+        self,
+        num_envs: int,
+        config: DemonstratorConfig | None = None,
+        posture: GraspPosture | Sequence[GraspPosture] = DEFAULT_POSTURE,
+        observation_spec: ObservationSpec = grasp.OBSERVATION_SPEC,
+    ) -> None:
+        """
+        Args:
+            num_envs: N.
+            config: how it moves and what is wrong with it.
+            posture: the grasp it aims for; one for all environments, or one for each.
+            observation_spec: of the observations it will be given.
+        """
+        self.config = config or DemonstratorConfig()
+        self._spec = observation_spec
+        postures = [posture] * num_envs if isinstance(posture, GraspPosture) else posture
+        self._pitch = np.array([p.pitch for p in postures])
+        self._object_in_palm = np.array([p.object_in_palm for p in postures])
+        self._open = np.array([p.hand(p.finger_open, p.thumb_open) for p in postures])
+        self._closed = np.array([p.hand(p.finger_closed, p.thumb_closed) for p in postures])
+        self._error = np.zeros((num_envs, 3))
+        self._closing = np.ones((num_envs, 1))
+        self._rngs: list[np.random.Generator] = [np.random.default_rng(i) for i in range(num_envs)]
+
+    def reset(self, seed: int, episodes: NDArray[np.integer], envs: NDArray[np.integer] | None = None) -> None:
+        """Draws what is wrong with the demonstrator in the episodes that some environments (None: all) now play."""
+        config = self.config
+        for env, episode in zip(range(len(self._rngs)) if envs is None else envs, episodes, strict=True):
+            rng = episode_rng(seed, int(episode), "demonstrator")
+            self._error[env] = config.belief_error * rng.standard_normal(3)
+            self._error[env, 2] *= 0.5
+            self._closing[env] = config.partial_closing if rng.random() < config.partial_share else 1.0
+            self._rngs[env] = rng
+
+    def act(self, observation: NDArray[np.float32]) -> tuple[Array, Array]:
+        """What the demonstrator wants to do, and what it does: that plus execution noise.
+
+        Args:
+            observation: Shape: (N, O)
+
+        Returns:
+            Two actions in physical units. Shapes: (N, 22)
+        """
+        wanted = self._policy(observation)
+        config = self.config
+        noise = np.stack([rng.standard_normal(22) for rng in self._rngs])
+        scale = np.array([config.noise_position] * 3 + [config.noise_rotation] * 3 + [config.noise_hand] * 16)
+        return wanted, robot.DEFAULT_ACTION_SPEC.clip(wanted + scale * noise)
+
+    def _policy(self, observation: NDArray[np.float32]) -> Array:
+        config = self.config
+        part = {name: value.astype(np.float64) for name, value in self._spec.unpack(observation).items()}
+        hand, contacts = part["hand_position"], part["contacts"] > 0.5
+        palm = _quaternion(part["palm_rotation"])
+        target = self._palm_target(part["object_rotation"])
+        offset = self._object_in_palm + np.asarray(config.bias)
+        grasp_palm = part["object_position"] + self._error - se3.quat_rotate(target, offset)
+        error = grasp_palm - part["palm_position"]
+        beside = np.linalg.norm(error[:, :2], axis=1)
+        distance = np.linalg.norm(error, axis=1)
+
+        span = self._closed - self._open
+        closed = ((hand - self._open) * span).sum(axis=1) / (span * span).sum(axis=1)
+        closing = (distance < config.close_within) | ((closed > 0.15) & (distance < config.let_go_beyond))
+        gripped = closing & contacts[:, 3] & contacts[:, :3].any(axis=1)
+        rise = part["object_position"][:, 2] - (part["goal_position"][:, 2] - grasp.DEFAULT.goal_rise)
+        lifting = gripped | (closing & (rise > 0.01))
+
+        above = np.clip(config.funnel * (beside - config.funnel_radius), 0.0, config.hover)
+        approach = error + np.stack([0 * above, 0 * above, above], axis=1)
+        move = config.gain * approach
+        to_goal = part["goal_position"] - part["object_position"]
+        lift = np.stack(
+            [0 * rise, 0 * rise, np.clip(config.gain * to_goal[:, 2], -config.lift_speed, config.lift_speed)], axis=1
+        )
+        move = np.where(lifting[:, None], lift, np.where(closing[:, None], 0.5 * move, move))
+        turn = config.gain * se3.rotvec_from_quat(se3.quat_multiply(target, se3.quat_conjugate(palm)))
+        turn = np.where(closing[:, None], 0.0, turn)
+        fingers = np.where(closing[:, None], self._open + self._closing * span, self._open)
+        action = np.concatenate([move, turn, fingers], axis=1)
+        return np.asarray(robot.DEFAULT_ACTION_SPEC.clip(action))
+
+    def _palm_target(self, object_rotation: Array) -> Array:
+        """Palm orientation for the grasp: pitched down, turned about the vertical as the object is, modulo 90 deg."""
+        heading = np.arctan2(object_rotation[:, 1], object_rotation[:, 0])
+        heading = (heading + np.pi / 4) % (np.pi / 2) - np.pi / 4
+        zero = np.zeros_like(heading)
+        about_z = np.stack([np.cos(heading / 2), zero, zero, np.sin(heading / 2)], axis=1)
+        about_y = np.stack([np.cos(self._pitch / 2), zero, np.sin(self._pitch / 2), zero], axis=1)
+        return se3.quat_multiply(about_z, about_y)
+
+
+def _quaternion(rotation_6d: Array) -> Array:
+    x, y = rotation_6d[:, :3], rotation_6d[:, 3:]
+    return se3.quat_from_matrix(np.stack([x, y, np.cross(x, y)], axis=2))

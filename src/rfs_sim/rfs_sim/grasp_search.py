@@ -1,0 +1,113 @@
+"""Finds the demonstrator's grasp by the cross-entropy method: `python -m rfs_sim.grasp_search --iterations 24`.
+
+Every candidate posture plays the same few episodes; the best eighth gives the next mean and spread. What counts is the task's reward, its lift and success terms weighted by how upright the object stays over
+the whole lift and hold, so that the grasp found neither tips the object nor loses it later.
+Rubinstein and Kroese, "The cross-entropy method" (2004).
+"""
+
+import argparse
+
+import numpy as np
+from numpy.typing import NDArray
+from rfs_core import robot, se3
+from tqdm import tqdm
+
+from rfs_sim.demonstrator import DemonstratorConfig, GraspDemonstrator, GraspPosture
+from rfs_sim.vec_env import MujocoVecEnv, make_env
+
+Array = NDArray[np.float64]
+
+_SPREAD = np.array(
+    [0.15, 0.012, 0.008, 0.012, *[0.2] * 3, 0.25, 0.25, 0.2, 0.2, *[0.25] * 3, 0.25, 0.25, 0.3, 0.3]
+)  # fmt: skip
+"""Initial standard deviation of the posture's 18 numbers, in the order of `GraspPosture`."""
+
+
+def pack(posture: GraspPosture) -> Array:
+    """The posture as 18 numbers."""
+    p = posture
+    return np.array(
+        [p.pitch, *p.object_in_palm, *p.finger_open, *p.thumb_open, *p.finger_closed, *p.thumb_closed]
+    )
+
+
+def unpack(values: Array) -> GraspPosture:
+    """The posture of 18 numbers, joints within their limits."""
+    low, high = robot.HAND_LIMITS
+    v = [float(x) for x in values]
+
+    def within(joints: list[float], first: int) -> tuple[float, ...]:
+        n = len(joints)
+        return tuple(float(x) for x in np.clip(joints, low[first : first + n], high[first : first + n]))
+
+    return GraspPosture(
+        v[0], tuple(v[1:4]), within(v[4:7], 1), within(v[7:11], 12), within(v[11:14], 1), within(v[14:18], 12)
+    )  # type: ignore[arg-type]
+
+
+def score(env: MujocoVecEnv, demonstrator: GraspDemonstrator, seed: int, episodes: Array) -> tuple[Array, Array]:
+    """Plays an episode in every environment. Returns value and success. Shapes: (N,)"""
+    observation = env.reset(seed, episodes)
+    demonstrator.reset(seed, episodes)
+    value = np.zeros(env.num_envs)
+    success = np.zeros(env.num_envs, dtype=np.bool_)
+    for _ in range(env.max_episode_steps):
+        result = env.step(demonstrator.act(observation)[1][:, None])
+        observation = result.observation
+        log = result.log
+        up = se3.matrix_from_quat(env.worlds.state.object_pose.quaternion)[:, 2, 2]
+        upright = np.clip(2.0 * up - 1.0, 0.0, 1.0)  # 1 upright, 0 from 60 degrees on
+        value += log["reward/distance"] + log["reward/contact"] + log["reward/joint_limit"]
+        value += (log["reward/lift"] + log["reward/success"]) * (0.3 + 0.7 * upright)
+        success |= result.success
+    return value, success
+
+
+def search(
+    start: GraspPosture, iterations: int, candidates: int, episodes: int, seed: int, spread: float
+) -> GraspPosture:
+    """Runs the cross-entropy method and returns the last mean.
+
+    Args:
+        start: first mean.
+        iterations: generations.
+        candidates: postures per generation; the best eighth gives the next mean.
+        episodes: episodes that every candidate of a generation plays, the same for all of them.
+        seed: of candidates and episodes.
+        spread: factor on the first spread.
+    """
+    rng = np.random.default_rng(seed)
+    mean, deviation = pack(start), spread * _SPREAD
+    env = make_env("grasp", candidates * episodes, autoreset=False)
+    bar = tqdm(range(iterations), unit="iteration")
+    for i in bar:
+        samples = mean + deviation * rng.standard_normal((candidates, len(mean)))
+        postures = [unpack(sample) for sample in samples for _ in range(episodes)]
+        demonstrator = GraspDemonstrator(env.num_envs, posture=postures)
+        value, success = score(env, demonstrator, seed, np.tile(i * episodes + np.arange(episodes), candidates))
+        value = value.reshape(candidates, episodes).mean(axis=1)
+        best = samples[np.argsort(value)[-max(4, candidates // 8) :]]
+        mean = 0.3 * mean + 0.7 * best.mean(axis=0)
+        deviation = 0.3 * deviation + 0.7 * np.maximum(best.std(axis=0), 0.05 * _SPREAD)
+        bar.set_postfix(value=f"{value.mean():.1f}", best=f"{value.max():.1f}", success=f"{success.mean():.2f}")
+    return unpack(mean)
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--iterations", type=int, default=24)
+    parser.add_argument("--candidates", type=int, default=48)
+    parser.add_argument("--episodes", type=int, default=8, help="episodes per candidate")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--spread", type=float, default=1.0, help="factor on the first spread")
+    args = parser.parse_args()
+    found = search(GraspPosture(), args.iterations, args.candidates, args.episodes, args.seed, args.spread)
+    env = make_env("grasp", 256, autoreset=False)
+    _, success = score(env, GraspDemonstrator(256, posture=found), args.seed + 1, np.arange(256))
+    print(found)
+    print(f"success over 256 other episodes: {success.mean():.3f}")
+
+
+if __name__ == "__main__":
+    main()
