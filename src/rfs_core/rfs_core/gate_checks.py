@@ -1,0 +1,162 @@
+"""What the command gate refuses and why: one pure function per decision, each answering with a sentence.
+
+An empty sentence means "nothing wrong".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rfs_core import robot, se3
+from rfs_core.control import StepLimits
+from rfs_core.gate_types import Action
+from rfs_core.se3 import Array, Pose
+from rfs_core.specs import ActionSpec
+
+LIMIT_SLACK = 0.1
+"""How far a measured joint may lie outside its limits, rad: calibration, and a limit that gives way."""
+GUARD_SLACK = 1e-6
+"""Rounding that the last guard allows."""
+
+
+def content_problem(action: Action, spec: ActionSpec, base_tolerance: float) -> str:
+    """Whether the numbers of an action can mean an action of this robot."""
+    name = f"policy action {action.sequence}"
+    if action.dimension != spec.size:
+        parts = ", ".join(f"{part.name} {part.size}" for part in spec.parts)
+        return (
+            f"{name} has dimension {action.dimension}, this robot needs {spec.size} "
+            f"({parts}); choose a checkpoint of this robot"
+        )
+    if action.horizon != spec.horizon:
+        return f"{name} has horizon {action.horizon}, this robot needs {spec.horizon}"
+    if not abs(action.step_dt - spec.control_dt) <= 1e-9:
+        return f"{name} has step_dt {action.step_dt} s, this robot needs {spec.control_dt} s"
+    size = spec.horizon * spec.size
+    for field in ("a_0", "a_b", "a_r", "a"):
+        array: Array = getattr(action, field)
+        if array.size != size:
+            return f"{name}: {field} has {array.size} values, needs {spec.horizon} x {spec.size}"
+        if not np.isfinite(array).all():
+            step, index = divmod(int(np.flatnonzero(~np.isfinite(array.ravel()))[0]), spec.size)
+            return f"{name}: {field} is not finite at step {step}, value {index}"
+    base = action.a_b.reshape(spec.horizon, spec.size)
+    excess = base_tolerance * (spec.high - spec.low)
+    outside = (base < spec.low - excess) | (base > spec.high + excess)
+    if outside.any():
+        step, index = (int(i) for i in np.argwhere(outside)[0])
+        part = next(p for p in spec.parts if spec.slice(p.name).stop > index)
+        return (
+            f"{name}: a_b of {part.name}[{index - spec.slice(part.name).start}] at step {step} is "
+            f"{base[step, index]:.4g} {part.unit}, allowed {spec.low[index]:.4g} to {spec.high[index]:.4g} "
+            f"and at most {excess[index]:.4g} beyond"
+        )
+    return ""
+
+
+def binding_problem(action: Action, bound: Action | None) -> str:
+    """Whether an action has the publisher, episode and checkpoint of the first one after arming."""
+    if bound is None:
+        return ""
+    if action.publisher != bound.publisher:
+        return (
+            f"second publisher {action.publisher!r} on policy/action, the gate is bound to "
+            f"{bound.publisher!r}; run one policy only"
+        )
+    if action.episode != bound.episode:
+        return f"action belongs to episode {action.episode}, the gate was armed for episode {bound.episode}"
+    if action.checkpoint_id != bound.checkpoint_id:
+        return (
+            f"checkpoint changed from {bound.checkpoint_id} to {action.checkpoint_id} while the gate was "
+            "active; swap checkpoints between episodes"
+        )
+    return ""
+
+
+def joints_problem(values: Array, limits: Array, names: tuple[str, ...], what: str) -> str:
+    """Whether measured joints are finite, as many as the robot has, and near their limits at most."""
+    if values.shape != (len(names),):
+        return f"{what} has shape {values.shape}, needs ({len(names)},)"
+    if not np.isfinite(values).all():
+        return f"{what} is not finite at {names[int(np.flatnonzero(~np.isfinite(values))[0])]}"
+    outside = (values < limits[0] - LIMIT_SLACK) | (values > limits[1] + LIMIT_SLACK)
+    if outside.any():
+        i = int(np.flatnonzero(outside)[0])
+        return (
+            f"{what}: {names[i]} is at {values[i]:.3f} rad, allowed {limits[0][i]:.3f} to {limits[1][i]:.3f} "
+            f"and {LIMIT_SLACK} beyond"
+        )
+    return ""
+
+
+def pose_problem(pose: Pose, what: str) -> str:
+    """Whether a measured pose is one finite pose with a unit quaternion, within 5 m of the base."""
+    if pose.position.shape != (1, 3) or pose.quaternion.shape != (1, 4):
+        return f"{what} has shapes {pose.position.shape} and {pose.quaternion.shape}, needs (1, 3) and (1, 4)"
+    if not (np.isfinite(pose.position).all() and np.isfinite(pose.quaternion).all()):
+        return f"{what} is not finite"
+    if abs(float(np.linalg.norm(pose.quaternion)) - 1.0) > 1e-3:
+        return f"{what} has a quaternion of norm {np.linalg.norm(pose.quaternion):.4f}, needs 1"
+    if float(np.linalg.norm(pose.position)) > 5.0:
+        return f"{what} is {np.linalg.norm(pose.position):.1f} m from the base, the arm reaches less than 5 m"
+    return ""
+
+
+def joints_jump(
+    values: Array,
+    before: Array,
+    dt_s: float,
+    speed: Array | float,
+    slack: float,
+    names: tuple[str, ...],
+    what: str,
+) -> str:
+    """Whether joints moved faster than they can: |change| > speed * dt + slack."""
+    change = np.abs(values - before)
+    allowed = np.broadcast_to(np.asarray(speed) * dt_s + slack, change.shape)
+    if (change > allowed).any():
+        i = int(np.argmax(change - allowed))
+        return (
+            f"{what} jumped: {names[i]} by {change[i]:.3f} rad in {1e3 * dt_s:.0f} ms, "
+            f"possible are {allowed[i]:.3f} rad"
+        )
+    return ""
+
+
+def pose_jump(
+    pose: Pose, before: Pose, dt_s: float, speed: float, turn: float, slack: float, what: str
+) -> str:
+    """Whether a pose moved faster than it can."""
+    distance, angle = pose_difference(pose, before)
+    milliseconds = 1e3 * dt_s
+    if distance > speed * dt_s + slack:
+        possible = speed * dt_s + slack
+        return f"{what} jumped by {distance:.3f} m in {milliseconds:.0f} ms, possible are {possible:.3f} m"
+    if angle > turn * dt_s + slack:
+        possible = turn * dt_s + slack
+        return f"{what} jumped by {angle:.3f} rad in {milliseconds:.0f} ms, possible are {possible:.3f} rad"
+    return ""
+
+
+def pose_difference(a: Pose, b: Pose) -> tuple[float, float]:
+    """Distance (m) and angle (rad) between two poses, N = 1."""
+    error = se3.pose_error(a, b)[0]
+    return float(np.linalg.norm(error[:3])), float(np.linalg.norm(error[3:]))
+
+
+def command_problem(palm: Pose, hand: Array, measured: Pose, limits: StepLimits) -> str:
+    """The last guard before the drivers: whether a command is finite and within leash and joint limits."""
+    problem = pose_problem(palm, "command")
+    if problem:
+        return problem
+    if hand.shape != robot.HAND_LIMITS[0].shape or not np.isfinite(hand).all():
+        return "command of the hand is not 16 finite values"
+    if (hand < robot.HAND_LIMITS[0] - GUARD_SLACK).any() or (hand > robot.HAND_LIMITS[1] + GUARD_SLACK).any():
+        return "command of the hand is outside its joint limits"
+    distance, angle = pose_difference(palm, measured)
+    if distance > limits.leash_position + GUARD_SLACK or angle > limits.leash_rotation + GUARD_SLACK:
+        return (
+            f"command is {distance:.3f} m and {angle:.3f} rad from the measured palm, allowed "
+            f"{limits.leash_position} m and {limits.leash_rotation} rad"
+        )
+    return ""
