@@ -12,6 +12,6 @@ setup(
     zip_safe=False,
     maintainer="RFS maintainers",
     maintainer_email="maintainers@rfs-robotics.org",
-    description="What is true of robot and task whatever runs it: specs, frames, kinematics, bounds, safety, task terms.",
+    description="What is true of robot and task whatever runs it: specs, frames, kinematics, bounds, safety.",
     license="Apache-2.0",
 )

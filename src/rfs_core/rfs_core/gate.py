@@ -16,8 +16,9 @@ is stale, not finite or jumps. Worse: the measured state keeps jumping or drifts
 else commands the drivers, a clock restarts, or a command would break its own limits.
 
 Time. With `tick_source` "state" (simulation) the gate's clock is the stamp of the measured arm: a control
-tick is due when all three measured streams have reached a multiple of the control step, and an action for it is executed the moment it arrives. With "timer" (robot) the clock is a steady one, `tick` is called on a
-fixed grid, and the age of a message is its ROS age at receipt plus what the steady clock has counted since.
+tick is due when all three measured streams have reached a multiple of the control step, and an action for it
+is executed the moment it arrives. With "timer" (robot) the clock is a steady one, `tick` is called on a fixed
+grid, and the age of a message is its ROS age at receipt plus what the steady clock has counted since.
 """
 
 from __future__ import annotations

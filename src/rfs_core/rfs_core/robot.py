@@ -83,11 +83,13 @@ ARM_HOME = _constant([0.0, -math.pi / 4, 0.0, -3 * math.pi / 4, 0.0, math.pi / 2
 HAND_OPEN = _constant([0.0] * 12 + [0.0, 0.0, 0.0, 0.0])
 """Straight fingers, rad. Shape: (16,)."""
 
-PALM_IN_FLANGE = Pose(_constant([[-0.0225, 0.0, 0.085]]), _constant([[0.0, math.sqrt(0.5), 0.0, math.sqrt(0.5)]]))
-"""Where the hand is mounted: its palm frame in the flange, N = 1. The palm frame lies on the palm's surface under the
-middle finger. Palm x (along the fingers) lies along the flange's axis, and the palm (-z) faces the flange's -x; the
-opposite facing puts joint 7 at its limit. The wrist's end of the LEAP stands 15 mm (an adapter plate) off the flange,
-its middle plane on the flange's axis."""
+PALM_IN_FLANGE = Pose(
+    _constant([[-0.0225, 0.0, 0.085]]), _constant([[0.0, math.sqrt(0.5), 0.0, math.sqrt(0.5)]])
+)
+"""Where the hand is mounted: its palm frame in the flange, N = 1. The palm frame lies on the palm's surface
+under the middle finger. Palm x (along the fingers) lies along the flange's axis, and the palm (-z) faces the
+flange's -x; the opposite facing puts joint 7 at its limit. The wrist's end of the LEAP stands 15 mm (an
+adapter plate) off the flange, its middle plane on the flange's axis."""
 
 CONTROL_DT = 0.05
 """Time between two control steps, s."""
