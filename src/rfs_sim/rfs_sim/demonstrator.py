@@ -30,17 +30,17 @@ Array = NDArray[np.float64]
 class GraspPosture:
     """The grasp that the demonstrator aims for. Found by `python -m rfs_sim.grasp_search`."""
 
-    pitch: float = 0.571
+    pitch: float = 0.56
     """rad, palm x below the horizontal"""
-    object_in_palm: tuple[float, float, float] = (0.056, -0.012, -0.071)
+    object_in_palm: tuple[float, float, float] = (0.0484, -0.0112, -0.0774)
     """m, where the object's centre shall lie in the palm frame"""
-    finger_open: tuple[float, float, float] = (0.40, 0.32, 0.36)
+    finger_open: tuple[float, float, float] = (0.329, 0.259, 0.532)
     """rad: mcp, pip, dip of the three fingers, open"""
-    thumb_open: tuple[float, float, float, float] = (1.46, 1.41, 0.13, 0.0)
+    thumb_open: tuple[float, float, float, float] = (1.331, 1.504, 0.174, -0.161)
     """rad: cmc, axl, mcp, ipl, open"""
-    finger_closed: tuple[float, float, float] = (0.70, 0.89, 1.09)
+    finger_closed: tuple[float, float, float] = (0.654, 0.951, 1.220)
     """rad: closed beyond the object; the difference to where it stops them is the grip"""
-    thumb_closed: tuple[float, float, float, float] = (1.35, 0.56, 0.78, 0.46)
+    thumb_closed: tuple[float, float, float, float] = (1.361, 0.744, 0.823, 0.396)
     """rad"""
 
     def hand(self, fingers: tuple[float, ...], thumb: tuple[float, ...]) -> Array:

@@ -59,10 +59,10 @@ class GraspConfig:
     """Ranges of a reset, weights of the reward, thresholds of success."""
 
     object_x: tuple[float, float] = param(
-        (0.47, 0.59), doc="Object's centre at reset, base frame x.", unit="m"
+        (0.52, 0.64), doc="Object's centre at reset, base frame x.", unit="m"
     )
     object_y: tuple[float, float] = param(
-        (-0.10, 0.10), doc="Object's centre at reset, base frame y.", unit="m"
+        (-0.12, 0.12), doc="Object's centre at reset, base frame y.", unit="m"
     )
     object_yaw: tuple[float, float] = param((-0.4, 0.4), doc="Object's heading at reset.", unit="rad")
     object_scale: tuple[float, float] = param((0.92, 1.08), doc="Factor on each of the object's lengths.")
@@ -110,7 +110,7 @@ Config = GraspConfig
 
 DEFAULT = GraspConfig()
 
-ARM_START: tuple[float, ...] = (0.0, -0.07, 0.0, -2.726, 0.0, 3.53, 0.0)
+ARM_START: tuple[float, ...] = (0.0, -0.03, 0.0, -2.75, 0.0, 3.69, 0.0)
 """rad, where the arm's randomised start is centred: the palm above and behind the objects, looking down."""
 
 
