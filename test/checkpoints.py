@@ -82,7 +82,7 @@ def bit_flipped(folder: Path) -> Path:
 def pickled(folder: Path) -> Path:
     """A pickle with the right name; whoever loads it opens the file `trap_sprung` for writing."""
     path = folder / "pickled.safetensors"
-    path.write_bytes(f"cbuiltins\nopen\n(V{folder / 'trap_sprung'}\nVw\ntR.".encode())
+    path.write_bytes(b"\x80\x02" + f"cbuiltins\nopen\n(V{folder / 'trap_sprung'}\nVw\ntR.".encode())
     return path
 
 

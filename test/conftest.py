@@ -178,3 +178,13 @@ def gentle_checkpoint(tmp_path: Path) -> Path:
     import checkpoints
 
     return checkpoints.write(tmp_path / "gentle.safetensors")
+
+
+@pytest.fixture
+def probe(ros_domain: int) -> Iterator[Any]:
+    """A node in this process, in the domain of the test."""
+    from probe import Probe
+
+    made = Probe(ros_domain)
+    yield made
+    made.close()

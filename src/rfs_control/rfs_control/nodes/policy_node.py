@@ -41,8 +41,9 @@ _WARM_UP_CALLS = 5  # the first calls of a network are slow
 class PolicyNode(LifecycleNode):
     """Wires topics to ObservationWindow and PolicyStep; decides nothing itself."""
 
-    def __init__(self) -> None:
-        super().__init__("policy_node")
+    def __init__(self, **options: Any) -> None:
+        """Args: options: of rclpy's Node, such as parameter_overrides."""
+        super().__init__("policy_node", **options)
         self.config = params.declare(self, PolicyConfig)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._identity = f"{self.get_fully_qualified_name()}@{socket.gethostname()}:{os.getpid()}"
@@ -50,11 +51,13 @@ class PolicyNode(LifecycleNode):
         self._window: ObservationWindow | None = None
         self._checkpoint_id = ""
         self._active = False
-        self._refusal = ""
+        self.refusal = ""
+        """Why the last checkpoint was refused at configuration; empty when it was taken."""
         self._last_problem = ""
         self._episode_id = ""
         self._finished_id = ""
-        self._statistics = TickStatistics()
+        self.statistics = TickStatistics()
+        """Durations and misses of its decisions."""
         self._subscriptions_of_parts: list[Any] = []
         self._timer: Any = None
         self._episode_state: EpisodeState | None = None
@@ -73,11 +76,11 @@ class PolicyNode(LifecycleNode):
             policy = self._load(self.config.checkpoint)
             sources = sources_of(policy.header.observation_spec)
         except RfsError as error:
-            self._refusal = str(error)
+            self.refusal = str(error)
             self.get_logger().error(f"not configured: {error}")
             self._publish_diagnostics()
             return TransitionCallbackReturn.FAILURE
-        self._refusal = ""
+        self.refusal = ""
         self._step = PolicyStep(policy, policy.header.action_spec)
         self._checkpoint_id = policy.checkpoint_id
         self._window = ObservationWindow(policy.header.observation_spec, self.config)
@@ -238,7 +241,7 @@ class PolicyNode(LifecycleNode):
         if assembled.observation is None:
             self._note(assembled)
             return
-        self._statistics.missed += step.skip_to(due)
+        self.statistics.missed += step.skip_to(due)
         self._decide(assembled, began)
 
     def _on_timer(self) -> None:
@@ -251,11 +254,11 @@ class PolicyNode(LifecycleNode):
         due = step.clock.due(now_ns)
         if due < step.next_decision or step.clock.over(due):
             return
-        self._statistics.missed += step.skip_to(due)
+        self.statistics.missed += step.skip_to(due)
         assembled = window.newest(now_ns)
         if assembled.observation is None:
             self._note(assembled)
-            self._statistics.missed += step.skip_to(due + 1)
+            self.statistics.missed += step.skip_to(due + 1)
             return
         self._decide(assembled, began)
 
@@ -270,7 +273,7 @@ class PolicyNode(LifecycleNode):
             self.get_logger().error(f"no decision: {error}")
             return
         self._action.publish(self._action_msg(decision))
-        self._statistics.add(time.thread_time_ns() - began[0], time.perf_counter_ns() - began[1])
+        self.statistics.add(time.thread_time_ns() - began[0], time.perf_counter_ns() - began[1])
         self._last_problem = ""
 
     def _note(self, assembled: Assembled) -> None:
@@ -296,10 +299,10 @@ class PolicyNode(LifecycleNode):
     # Diagnostics -----------------------------------------------------------------------------------------
 
     def _publish_diagnostics(self) -> None:
-        summary = self._statistics.summary()
+        summary = self.statistics.summary()
         status = DiagnosticStatus(name=self.get_fully_qualified_name(), hardware_id="")
-        if self._refusal:
-            status.level, status.message = DiagnosticStatus.ERROR, self._refusal
+        if self.refusal:
+            status.level, status.message = DiagnosticStatus.ERROR, self.refusal
         elif self._last_problem:
             status.level, status.message = DiagnosticStatus.WARN, self._last_problem
         else:
@@ -309,8 +312,8 @@ class PolicyNode(LifecycleNode):
             "state": "active" if self._active else "inactive" if self._step else "unconfigured",
             "checkpoint_id": self._checkpoint_id,
             "a0": self.config.a0,
-            "decisions": str(self._statistics.count),
-            "missed_ticks": str(self._statistics.missed),
+            "decisions": str(self.statistics.count),
+            "missed_ticks": str(self.statistics.missed),
             "tick_cpu_ms_p50": f"{summary.cpu_ms_p50:.3f}",
             "tick_cpu_ms_p99": f"{summary.cpu_ms_p99:.3f}",
             "tick_wall_ms_p50": f"{summary.wall_ms_p50:.3f}",

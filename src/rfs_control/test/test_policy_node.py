@@ -1,0 +1,230 @@
+"""PolicyNode: which checkpoints it refuses, when it decides, and what it publishes. One process, no world."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+
+from rfs_control.nodes.observation_sources import SOURCES, sources_of
+from rfs_control.nodes.policy_node import PolicyNode
+from rfs_control.nodes.qos import LATCHED, RELIABLE
+from rfs_core import robot
+from rfs_core.errors import SpecError
+from rfs_core.se3 import Pose
+from rfs_core.specs import ObservationSpec, Part
+from rfs_core.tasks import grasp
+from rfs_msgs.msg import ContactState, EpisodeState, PolicyAction
+from rfs_msgs.srv import LoadCheckpoint
+from rfs_ros.conversions import joint_state_msg, pose_stamped_msg, stamp_msg, stamp_ns
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "test"))
+import checkpoints
+
+MS = 1_000_000
+DOMAIN = 49
+
+
+@pytest.fixture
+def ros():
+    rclpy.init(domain_id=DOMAIN)
+    yield
+    rclpy.try_shutdown()
+
+
+@pytest.fixture
+def make_node(ros):
+    nodes = []
+
+    def make(**parameters):
+        given = {"tick_source": "state", **parameters}
+        node = PolicyNode(parameter_overrides=[Parameter(name, value=value) for name, value in given.items()])
+        nodes.append(node)
+        return node
+
+    yield make
+    for node in nodes:
+        node.destroy_node()
+
+
+class World:
+    """Publishes what a world at rest would, and hears the policy."""
+
+    def __init__(self, node):
+        self.node = rclpy.create_node("world")
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.node)
+        self.executor.add_node(node)
+        self.publishers = {
+            source.topic: self.node.create_publisher(source.message_type, source.topic, RELIABLE)
+            for source in SOURCES
+        }
+        self.episode = self.node.create_publisher(EpisodeState, "episode/state", LATCHED)
+        self.actions = []
+        self.node.create_subscription(PolicyAction, "policy/action", self.actions.append, RELIABLE)
+        self.spin_until(lambda: all(p.get_subscription_count() for p in self.publishers.values()))
+
+    def spin_until(self, condition, seconds=5.0):
+        for _ in range(round(seconds / 0.01)):
+            if condition():
+                return True
+            self.executor.spin_once(timeout_sec=0.01)
+        return condition()
+
+    def spin_for(self, seconds):
+        self.spin_until(lambda: False, seconds)
+
+    def publish(self, stamp, skip=()):
+        pose = Pose(np.array([[0.5, 0.0, 0.3]]), np.array([[1.0, 0.0, 0.0, 0.0]]))
+        arm = joint_state_msg(stamp, robot.ARM_JOINT_NAMES, np.asarray(robot.ARM_HOME))
+        hand = joint_state_msg(stamp, robot.HAND_JOINT_NAMES, np.asarray(robot.HAND_OPEN))
+        contacts = ContactState(name=list(robot.CONTACT_NAMES), in_contact=[False] * 5)
+        contacts.header.stamp = stamp_msg(stamp)
+        messages = {"arm/joint_states": arm, "hand/joint_states": hand, "hand/contacts": contacts}
+        for topic, publisher in self.publishers.items():
+            if topic not in skip:
+                publisher.publish(messages.get(topic) or pose_stamped_msg(stamp, robot.BASE_FRAME, pose))
+
+    def announce(self, phase, started=0, **fields):
+        message = EpisodeState(phase=phase, started=stamp_msg(started), id="e0", max_steps=64, **fields)
+        self.episode.publish(message)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (checkpoints.missing, "no such file"),
+        (checkpoints.truncated, "truncated or damaged"),
+        (checkpoints.bit_flipped, "its header says"),
+        (checkpoints.pickled, "never loaded"),
+        (checkpoints.foreign_action, r"size (23,), other (22,)"),
+        (checkpoints.foreign_observation, r"size (44,), other (49,)"),
+        (checkpoints.foreign_task, "trained for task 'juggle', this node does 'grasp'"),
+        (checkpoints.two_step_integrator, "integrates with 'euler 2', this node asks for 'euler 10'"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_configure_refuses_a_checkpoint_that_cannot_be_used_and_says_why(make_node, tmp_path, make, sentence):
+    node = make_node(checkpoint=str(make(tmp_path)), integrator="euler 10")
+    assert node.trigger_configure() is TransitionCallbackReturn.FAILURE
+    assert sentence in node.refusal
+    assert not (tmp_path / "trap_sprung").exists()
+
+
+def test_without_a_checkpoint_configure_says_how_to_name_one(make_node):
+    node = make_node()
+    assert node.trigger_configure() is TransitionCallbackReturn.FAILURE
+    assert "-p checkpoint:=FILE" in node.refusal
+
+
+def test_an_observation_part_on_no_topic_is_refused_with_the_known_parts():
+    spec = ObservationSpec((*grasp.OBSERVATION_SPEC.parts, Part("smell", (1,), "1", 0.0, 1.0)))
+    with pytest.raises(
+        SpecError, match=r"parts smell are on no topic; known parts are arm_position, contacts"
+    ):
+        sources_of(spec)
+
+
+def test_it_decides_once_for_every_tick_whose_observation_is_complete(make_node, tmp_path):
+    node = make_node(checkpoint=str(checkpoints.write(tmp_path / "c.safetensors")))
+    assert node.trigger_configure() is TransitionCallbackReturn.SUCCESS
+    assert node.trigger_activate() is TransitionCallbackReturn.SUCCESS
+    world = World(node)
+    world.publish(1000 * MS)
+    world.spin_for(0.1)
+    assert world.actions == []  # no episode
+
+    world.announce(EpisodeState.PHASE_RUNNING, started=1000 * MS, seed=4, index=2)
+    assert world.spin_until(lambda: len(world.actions) == 1)
+    world.publish(1000 * MS)  # the same state again, as a waiting world does
+    world.publish(1050 * MS)  # a control tick, not a decision tick
+    world.publish(1100 * MS, skip=("hand/contacts",))
+    world.spin_for(0.2)
+    assert len(world.actions) == 1
+
+    world.publish(1100 * MS)
+    assert world.spin_until(lambda: len(world.actions) == 2)
+    first, second = world.actions
+    assert [stamp_ns(a.observation_stamp) // MS for a in (first, second)] == [1000, 1100]
+    assert [a.sequence for a in (first, second)] == [1, 2]
+    assert (first.episode, first.horizon, first.dimension, first.step_dt) == (2, 2, 22, 0.05)
+    assert first.publisher == second.publisher
+    assert first.checkpoint_id.startswith("gentle@")
+    assert len(first.a) == len(first.a_0) == 44
+
+    world.announce(EpisodeState.PHASE_FINISHED, started=1000 * MS)
+    world.spin_for(0.2)
+    world.publish(1200 * MS)
+    world.spin_for(0.2)
+    assert len(world.actions) == 2
+
+
+def test_a_tick_that_was_passed_over_is_counted_as_missed(make_node, tmp_path):
+    node = make_node(checkpoint=str(checkpoints.write(tmp_path / "c.safetensors")))
+    node.trigger_configure()
+    node.trigger_activate()
+    world = World(node)
+    world.announce(EpisodeState.PHASE_RUNNING, started=1000 * MS)
+    world.spin_for(0.1)
+    world.publish(1000 * MS)
+    assert world.spin_until(lambda: len(world.actions) == 1)
+    world.publish(1300 * MS)  # 1100 and 1200 never came
+    assert world.spin_until(lambda: len(world.actions) == 2)
+    assert node.statistics.missed == 2
+
+
+def test_a_zero_a_0_is_zero_and_a_drawn_one_is_not(make_node, tmp_path):
+    path = str(checkpoints.write(tmp_path / "c.safetensors"))
+    a_0 = {}
+    for mode in ("zero", "normal"):
+        node = make_node(checkpoint=path, a0=mode)
+        node.trigger_configure()
+        node.trigger_activate()
+        world = World(node)
+        world.announce(EpisodeState.PHASE_RUNNING, started=1000 * MS)
+        world.spin_for(0.1)
+        world.publish(1000 * MS)
+        assert world.spin_until(lambda world=world: len(world.actions) == 1)
+        a_0[mode] = np.array(world.actions[0].a_0)
+        node.trigger_deactivate()
+        world.executor.shutdown()
+        world.node.destroy_node()
+        node.destroy_node()
+    np.testing.assert_array_equal(a_0["zero"], 0.0)
+    assert np.abs(a_0["normal"]).max() > 0.5
+
+
+def test_a_checkpoint_is_swapped_between_episodes_only_and_a_bad_one_never(make_node, tmp_path):
+    node = make_node(checkpoint=str(checkpoints.write(tmp_path / "c.safetensors")))
+    node.trigger_configure()
+    node.trigger_activate()
+    world = World(node)
+    client = world.node.create_client(LoadCheckpoint, "policy/load_checkpoint")
+    assert world.spin_until(client.service_is_ready)
+
+    def load(path):
+        future = client.call_async(LoadCheckpoint.Request(path=str(path)))
+        assert world.spin_until(future.done)
+        return future.result()
+
+    before = load(checkpoints.truncated(tmp_path))
+    assert not before.success
+    assert "truncated or damaged" in before.message
+    other = checkpoints.write(tmp_path / "other.safetensors", seed=1, name="other")
+    swapped = load(other)
+    assert swapped.success, swapped.message
+    assert swapped.checkpoint_id.startswith("other@")
+    assert before.checkpoint_id.startswith("gentle@")
+
+    world.announce(EpisodeState.PHASE_RUNNING, started=1000 * MS)
+    world.spin_for(0.2)
+    refused = load(tmp_path / "c.safetensors")
+    assert not refused.success
+    assert "swapped between episodes only" in refused.message
+    assert refused.checkpoint_id == swapped.checkpoint_id
