@@ -31,10 +31,11 @@ from rfs_core import control, tasks
 from rfs_core.errors import RfsError
 from rfs_core.seeding import episode_rng
 from rfs_sim.cloud import Camera
+from rfs_sim.demonstrator import GraspDemonstrator
 from rfs_sim.video import Picture, add_caption, open_sink
 from rfs_sim.world import World
 
-VIDEO_VIEW = ((1.55, -1.15, 0.85), (0.36, 0.03, 0.24), 0.62)
+VIDEO_VIEW = ((1.0, -1.2, 0.58), (0.40, 0.0, 0.25), 0.60)
 """Where videos are seen from: position and target (m, base frame), vertical field of view (rad)."""
 
 END_FRAMES = 12
@@ -149,7 +150,7 @@ def contact_sheet(pictures: Sequence[Picture], columns: int) -> Picture:
 
 
 Actor = Callable[[World], NDArray[np.float64]]
-"""From the world at a decision to a chunk of actions, physical units. Shape of the chunk: (H, A)."""
+"""From the world at a decision to the actions of the next control steps, physical units. Shape: (any, A)."""
 
 
 def play(world: World, actor: Actor | None) -> Iterator[None]:
@@ -161,12 +162,11 @@ def play(world: World, actor: Actor | None) -> Iterator[None]:
     arm, fingers = slice(0, 6), world.action_spec.slice("hand_target")
     yield
     while world.steps < world.max_episode_steps:
-        chunk = actor(world) if actor is not None else None
-        for h in range(world.action_spec.horizon):
-            if chunk is not None:
-                action = world.action_spec.clip(chunk[h])
-                target = control.step_target(target, action[None, arm], world.state.palm)
-                hand = control.limit_rate(hand, action[None, fingers])
+        for action in actor(world) if actor is not None else (None,):
+            if action is not None:
+                action = world.action_spec.clip(action)[None]
+                target = control.step_target(target, action[:, arm], world.state.palm)
+                hand = control.limit_rate(hand, action[:, fingers])
             world.command_arm(target)
             world.command_hand(hand[0])
             world.step()
@@ -198,6 +198,18 @@ def policy_actor(path: Path, seed: int, episode: int, a0: str) -> Actor:
         noise = rng.standard_normal((1, spec.horizon, spec.size)).astype(np.float32)
         chunk: NDArray[np.float64] = policy.act(world.observe(), noise).a[0]
         return chunk
+
+    return act
+
+
+def scripted_actor(seed: int, episode: int) -> Actor:
+    """The demonstrator, with what is wrong with it in this episode."""
+    demonstrator = GraspDemonstrator(1)
+    demonstrator.reset(seed, np.array([episode]))
+
+    def act(world: World) -> NDArray[np.float64]:
+        _, executed = demonstrator.act(world.observe())
+        return executed
 
     return act
 
@@ -246,7 +258,7 @@ def _render(arguments: argparse.Namespace) -> int:
             world.reset(arguments.seed, episode)
             model = world.copy_of_model()
             last = None
-            for _ in play(world, _actor(arguments, episode, world)):
+            for _ in play(world, _actor(arguments, episode)):
                 last = Snapshot(model, world.qpos, f"episode {episode}")
                 if sink is not None:
                     sink.append(painter.paint(last))
@@ -300,9 +312,11 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def _actor(arguments: argparse.Namespace, episode: int, world: World) -> Actor | None:
+def _actor(arguments: argparse.Namespace, episode: int) -> Actor | None:
     if arguments.checkpoint is not None:
         return policy_actor(arguments.checkpoint, arguments.seed, episode, arguments.a0)
+    if arguments.scripted:
+        return scripted_actor(arguments.seed, episode)
     return None
 
 
