@@ -110,6 +110,7 @@ class ExecuteLocal(Action):
         self._respawn_delay = respawn_delay
         self._respawns_left = respawn_max_retries
         self._executed = False
+        self._exit_handled = False
         self._details: dict[str, Any] | None = None
         self._child: ChildProcess | None = None
         self._lines = {1: _Lines(cached_output), 2: _Lines(cached_output)}
@@ -225,6 +226,7 @@ class ExecuteLocal(Action):
     def _flush(self, event: ProcessExited, context: LaunchContext) -> None:
         for fd, lines in self._lines.items():
             self._print(fd, lines.flush())
+        self._exit_handled = True
 
     # Run -------------------------------------------------------------------------------------------------
 
@@ -249,6 +251,7 @@ class ExecuteLocal(Action):
             context.emit_event_sync(event_class(text=data, **{**details, "pid": self._child_pid}))
 
         self._child_pid = 0
+        self._exit_handled = False
         try:
             self._child = await start(
                 context,

@@ -139,6 +139,7 @@ def _checked(name: str, value: Any) -> Any:
     if type(value) not in (*_SCALARS, bytes):
         raise TypeError(
             f"parameter '{name}': bool, int, float, str or a list of these was expected, got {type(value)}; "
-            "if it is meant to be a text, give launch_ros.parameter_descriptions.ParameterValue(value, value_type=str)"
+            "if it is meant to be a text, give "
+            "launch_ros.parameter_descriptions.ParameterValue(value, value_type=str)"
         )
     return value
