@@ -65,7 +65,9 @@ def pytest_fixture_setup(fixturedef: Any, request: Any) -> Iterator[None]:
         ready = asyncio.ensure_future(is_ready.wait())
         await asyncio.wait([ready, task], return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
-        assert is_ready.is_set(), f"{what}: the launch ended before it was ready to be tested"
+        if not is_ready.is_set():
+            service._launch_pytest_finished = True  # said here: not once more when it is torn down
+            raise RuntimeError(f"{what}: the launch ended before it was ready to be tested")
 
     loop.run_until_complete(wait_until_ready())
 
