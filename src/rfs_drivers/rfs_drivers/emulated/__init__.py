@@ -1,0 +1,1 @@
+"""Emulated devices: they speak the real ones' protocols, so that the real client libraries can be tested."""

@@ -1,0 +1,24 @@
+from setuptools import find_packages, setup
+
+setup(
+    name="rfs_drivers",
+    version="0.1.0",
+    packages=find_packages(exclude=["test"]),
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/rfs_drivers"]),
+        ("share/rfs_drivers", ["package.xml"]),
+    ],
+    install_requires=["setuptools"],
+    zip_safe=False,
+    maintainer="RFS maintainers",
+    maintainer_email="maintainers@rfs-robotics.org",
+    description="Hardware in, hardware out: drivers over the vendors' client libraries, and the emulated devices.",
+    license="Apache-2.0",
+    entry_points={
+        "console_scripts": [
+            "franka_node=rfs_drivers.nodes.franka_node:main",
+            "emulated_fci=rfs_drivers.emulated.fci_main:main",
+            "benchmark_franka=rfs_drivers.franka_benchmark:main",
+        ],
+    },
+)
