@@ -15,6 +15,8 @@ from rfs_core.specs import ActionSpec
 
 LIMIT_SLACK = 0.1
 """How far a measured joint may lie outside its limits, rad: calibration, and a limit that gives way."""
+REACH = 2.0
+"""No palm is further from the base along any axis, m; the FR3 reaches 0.855 m to its flange."""
 GUARD_SLACK = 1e-6
 """Rounding that the last guard allows."""
 
@@ -90,15 +92,18 @@ def joints_problem(values: Array, limits: Array, names: tuple[str, ...], what: s
 
 
 def pose_problem(pose: Pose, what: str) -> str:
-    """Whether a measured pose is one finite pose with a unit quaternion, within 5 m of the base."""
+    """Whether a pose is one finite pose with a unit quaternion, within reach of the base."""
     if pose.position.shape != (1, 3) or pose.quaternion.shape != (1, 4):
         return f"{what} has shapes {pose.position.shape} and {pose.quaternion.shape}, needs (1, 3) and (1, 4)"
     if not (np.isfinite(pose.position).all() and np.isfinite(pose.quaternion).all()):
         return f"{what} is not finite"
-    if abs(float(np.linalg.norm(pose.quaternion)) - 1.0) > 1e-3:
-        return f"{what} has a quaternion of norm {np.linalg.norm(pose.quaternion):.4f}, needs 1"
-    if float(np.linalg.norm(pose.position)) > 5.0:
-        return f"{what} is {np.linalg.norm(pose.position):.1f} m from the base, the arm reaches less than 5 m"
+    largest = float(np.abs(pose.position).max())
+    if largest > REACH:
+        return f"{what} is {largest:.3g} m from the base along an axis, the arm reaches less than {REACH} m"
+    # Bounded before it is squared: no overflow.
+    norm = float(np.linalg.norm(np.clip(pose.quaternion, -10.0, 10.0)))
+    if abs(norm - 1.0) > 1e-3:
+        return f"{what} has a quaternion of norm {norm:.4f}, needs 1"
     return ""
 
 
