@@ -17,6 +17,7 @@ setup(
     entry_points={
         "console_scripts": [
             "base_trainer=rfs_learning.nodes.base_trainer:main",
+            "ppo_trainer=rfs_learning.nodes.ppo_trainer:main",
             "evaluate=rfs_learning.evaluate:main",
             "benchmark_policy=rfs_learning.benchmark_policy:main",
             "publish=rfs_learning.publish:main",

@@ -17,9 +17,9 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ from rfs_core.seeding import episode_rng
 from rfs_learning import checkpoint
 from rfs_learning.container import write_atomic
 from rfs_learning.modulation import A0_MODES
-from rfs_learning.policy import Policy
+from rfs_learning.policy import Policy, PolicyOutput
 from rfs_learning.statistics import wilson_interval
 from rfs_learning.vec_env import VecEnv, make_env
 
@@ -56,12 +56,34 @@ class Episode:
     """Name of the object, where the environment tells."""
 
 
-def play(policy: Policy, env: VecEnv, seed: int, episodes: NDArray[np.int64]) -> list[Episode]:
+class Acting(Protocol):
+    """The part of `rfs_learning.policy.Policy` that playing needs."""
+
+    def act(self, observation: NDArray[np.float32], noise: NDArray[np.float32]) -> PolicyOutput:
+        """Args: observation (N, O), noise (N, H, A)."""
+        ...
+
+
+def play(policy: Acting, env: VecEnv, seed: int, episodes: NDArray[np.int64]) -> list[Episode]:
     """Play `episodes` of `seed` side by side, each once, and return them in that order.
 
     Args:
-        env: made with autoreset=False; `len(episodes)` may be smaller than its number of environments.
+        env: `len(episodes)` may be smaller than its number of environments; what they play after the end of
+            their episode, with or without autoreset, is not looked at.
     """
+    decisions = play_by_decisions(policy, env, seed, episodes)
+    while True:
+        try:
+            next(decisions)
+        except StopIteration as end:
+            played: list[Episode] = end.value
+            return played
+
+
+def play_by_decisions(
+    policy: Acting, env: VecEnv, seed: int, episodes: NDArray[np.int64]
+) -> Generator[None, None, list[Episode]]:
+    """`play` for whoever must look up between decisions: yields after each, returns the episodes."""
     count = len(episodes)
     # Idle environments play the first episode again; their results are not looked at.
     padded = np.concatenate([episodes, np.full(env.num_envs - count, episodes[0], np.int64)])
@@ -87,6 +109,7 @@ def play(policy: Policy, env: VecEnv, seed: int, episodes: NDArray[np.int64]) ->
         over |= ended
         if over.all():
             return played
+        yield
     left = [int(episode) for episode in padded[~over]]
     raise RfsError(
         f"task {env.task}: episodes {left[:8]} did not end within {env.max_episode_steps} control steps: the "
@@ -107,7 +130,7 @@ def _outcome(result: Any, index: int) -> str:
 
 
 def evaluate(
-    policy: Policy,
+    policy: Acting,
     env: VecEnv,
     seed: int,
     episodes: int,

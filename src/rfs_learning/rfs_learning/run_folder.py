@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,8 @@ class RunFolder:
             writer.writerow(row)
         if self._board is not None:
             for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+                if math.isfinite(value):  # nan: not measured at this step
+                    self._board.add_scalar(name, value, step)
 
     def metrics(self) -> list[dict[str, float]]:
         """All rows logged so far."""

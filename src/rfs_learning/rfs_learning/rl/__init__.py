@@ -1,0 +1,1 @@
+"""Training of a Residual Flow Steering policy by PPO in simulation; nothing here is needed to deploy one."""

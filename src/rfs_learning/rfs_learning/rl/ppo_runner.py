@@ -1,0 +1,525 @@
+"""PPO over a modulated base policy: the loop; losses and storage are rsl_rl's. No ROS here.
+
+One iteration: every environment starts an episode and decides as often as an episode lasts (an episode that
+ends early is followed by another, cut off at the end of the iteration and bootstrapped). So an iteration is a
+function of the state at its start alone, `training_state.safetensors` holds that state, and a run that was
+interrupted at any moment and resumed goes on bit for bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rsl_rl.algorithms import PPO
+from rsl_rl.storage import RolloutStorage
+from tensordict import TensorDict
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from rfs_core.config import to_mapping
+from rfs_core.errors import RfsError
+from rfs_core.specs import require_same
+from rfs_learning import checkpoint, container, training_state
+from rfs_learning.checkpoint import Checkpoint, CheckpointError
+from rfs_learning.policy import Policy
+from rfs_learning.rl import actor_critic
+from rfs_learning.rl.diagnostics import SATURATED, measure, measure_switches, noise_norm, residual_share
+from rfs_learning.rl.modulated_env import ModulatedEnv
+from rfs_learning.rl.nan_guard import NanGuard
+from rfs_learning.rl.ppo_config import MAY_CHANGE_ON_RESUME, PpoTrainerConfig
+from rfs_learning.rl.report import RunFacts, report
+from rfs_learning.rl.return_scale import ReturnScale
+from rfs_learning.run_folder import RunFolder
+from rfs_learning.steering import SteeringLayout, base_of
+from rfs_learning.vec_env import VecEnv, make_env
+
+_STATE_KIND = "ppo_training_state"
+_LEARNING_RATE_FACTOR = 1.5
+_RATIO_TOLERANCE = 1e-2
+"""|ratio - 1| before the first gradient step; rounding in batches of another size makes about 1e-4."""
+_EVALUATION_SEED = 1_000_003
+_FINAL_SEED = 2_000_003
+"""Added to the seed: episodes that choose the checkpoint, and episodes that neither trained nor chose it."""
+
+
+class PpoError(RfsError):
+    """Training that cannot start or go on, with the reason."""
+
+
+@dataclasses.dataclass
+class Counters:
+    """What a run knows besides tensors; part of the training state."""
+
+    iteration: int = 0
+    """Iterations made."""
+    step: int = 0
+    """Control steps made."""
+    learning_rate: float = 0.0
+    best_success: float = -1.0
+    """Success of the best deterministic evaluation; -1 before the first."""
+    best_step: int = 0
+    evaluated_at: int = 0
+    """Control steps at the last evaluation."""
+    cpu_s: float = 0.0
+    """CPU time of this process and its threads, summed over resumed parts."""
+
+
+@dataclasses.dataclass
+class Rollout:
+    """Sums over one iteration, for the log."""
+
+    episodes: int = 0
+    successes: int = 0
+    steps: int = 0
+    """Control steps executed."""
+    reward: float = 0.0
+    a0_norm: float = 0.0
+    residual_saturated: float = 0.0
+    decisions: int = 0
+
+
+class PpoRunner:
+    """One training run: `advance` until `done`, `close` always."""
+
+    def __init__(
+        self, config: PpoTrainerConfig, command: str | None = None, env: VecEnv | None = None
+    ) -> None:
+        """Load the base policy, make the environments, and start a new run or continue the one in run_dir.
+
+        Args:
+            env: environments with autoreset to train in; None: `config.engine` makes them.
+
+        Raises:
+            RfsError: a required setting is missing, the base policy does not fit the environment, there is
+                nothing to train, or the state to resume belongs to another run.
+        """
+        for field in ("base_checkpoint", "run_dir"):
+            if not getattr(config, field):
+                raise PpoError(f"{field} is empty; pass it, e.g. -p {field}:=PATH")
+        torch.set_num_threads(config.threads)
+        self.config = config
+        self.command = command if command is not None else shlex.join(sys.argv)
+        loaded = checkpoint.load(config.base_checkpoint)
+        self.base = base_of(loaded)
+        self._parent = {
+            "kind": loaded.header.kind,
+            "id": loaded.id,
+            "path": Path(config.base_checkpoint).name,
+            "sha256": container.file_sha256(Path(config.base_checkpoint)),
+        }
+        if env is None:
+            env = make_env(
+                config.engine,
+                config.task,
+                config.num_envs,
+                physics_dt=config.physics_dt,
+                disturbance=config.disturbance,
+                threads=config.threads,
+            )
+        self._check_base(env)
+        self.layout = SteeringLayout.of(
+            env.action_spec, config.modulation, config.over, config.noise_clip, config.residual_bounds
+        )
+        if self.layout.size == 0:
+            raise PpoError(
+                f"modulation {config.modulation!r} over {config.over!r} leaves nothing to train: choose "
+                f"residual, noise or both; `ros2 run rfs_learning evaluate` measures the base policy alone"
+            )
+        self._base_policy = Policy.from_checkpoint(self.base, a0=config.base_a0)
+        self.env = ModulatedEnv(
+            env, self._base_policy, self.layout, config.gamma, config.residual_penalty, config.base_a0
+        )
+        self.counters = Counters(learning_rate=config.learning_rate)
+        self._build()
+        path = Path(config.run_dir)
+        if config.resume:
+            self._load_state(RunFolder(path).state_path)
+            self.folder = RunFolder.resume(path, self.counters.step)
+        else:
+            self.folder = RunFolder.create(path, to_mapping(config), self.command)
+        self._guard = NanGuard()
+        self._cpu = time.process_time()
+        self._bar = tqdm(
+            total=config.budget,
+            initial=self.counters.step,
+            desc=f"train {config.checkpoint_name}",
+            unit="step",
+            unit_scale=True,
+            # A log file gets a line now and then instead of ten a second.
+            mininterval=0.1 if sys.stderr.isatty() else 10.0,
+            dynamic_ncols=True,
+        )
+        self.done = False
+        """Whether the budget is spent, the best checkpoint measured and the report written."""
+        self.final: dict[str, Any] = {}
+        """Figures of the best checkpoint, once done."""
+        self._work = self._run()
+
+    @property
+    def best_path(self) -> Path:
+        """The product: the checkpoint of the best deterministic evaluation."""
+        return self.folder.checkpoints / "best.safetensors"
+
+    def advance(self) -> None:
+        """Go on until the next moment at which the run can be left: after one decision, or one update.
+
+        Raises:
+            PpoError: a value is not finite, or a stored log-probability is not that of what was executed; the
+                last good state stays on disk.
+        """
+        try:
+            next(self._work)
+        except StopIteration:
+            self.done = True
+
+    def run(self) -> Path:
+        """Train to the end and return the path of the best checkpoint."""
+        while not self.done:
+            self.advance()
+        return self.best_path
+
+    def close(self) -> None:
+        """End the progress bar and flush the curves; what the last complete iteration left is on disk."""
+        self._work.close()
+        self._bar.close()
+        self.folder.close()
+
+    def checkpoint(self, results: dict[str, Any] | None = None) -> Checkpoint:
+        """The policy of now, deterministic, as a checkpoint."""
+        head = actor_critic.to_head(self.ppo.actor, self.layout, self.config.base_a0)
+        return head.to_checkpoint(
+            self.base,
+            name=self.config.checkpoint_name,
+            task=self.config.task,
+            seed=self.config.seed,
+            command=self.command,
+            config={**to_mapping(self.config), "step": self.counters.step},
+            parents=(self._parent, *self.base.header.parents),
+            results=results or {},
+        )
+
+    # --- set-up ---
+
+    def _check_base(self, env: VecEnv) -> None:
+        header, base_id = self.base.header, self.base.id
+        if header.task != self.config.task:
+            raise PpoError(
+                f"{self.config.base_checkpoint}: was trained on task {header.task!r}, asked for is "
+                f"{self.config.task!r}: choose a base checkpoint of {self.config.task!r}"
+            )
+        hint = "choose a base checkpoint trained for this robot and task, or retrain it"
+        for what, spec, needed in (
+            ("action", header.action_spec, env.action_spec),
+            ("observation", header.observation_spec, env.observation_spec),
+        ):
+            require_same(spec, needed, f"{what} of checkpoint {base_id} and of the environment (other)", hint)
+
+    def _build(self) -> None:
+        """Networks, optimiser, storage and generator at step 0."""
+        config, env = self.config, self.env
+        # rsl_rl samples from torch's global generator.
+        torch.manual_seed(config.seed)
+        observations = env.reset(config.seed, np.arange(env.num_envs))
+        actor = actor_critic.make_actor(
+            observations,
+            self.layout,
+            [config.actor_width] * config.actor_layers,
+            (config.noise_std, *config.noise_std_range),
+            (config.residual_std, *config.residual_std_range),
+        )
+        critic = actor_critic.make_critic(observations, [config.critic_width] * config.critic_layers)
+        for model in (actor, critic):
+            actor_critic.freeze_normalizer_after(model, config.normalizer_steps // self.layout.horizon)
+        decisions = int(env.max_episode_length)
+        storage = RolloutStorage("rl", env.num_envs, decisions, observations, [env.num_actions])
+        self.ppo = PPO(
+            actor,
+            critic,
+            storage,
+            num_learning_epochs=config.epochs,
+            num_mini_batches=max(1, round(env.num_envs * decisions / config.minibatch)),
+            clip_param=config.clip,
+            gamma=config.gamma,
+            lam=config.lam,
+            value_loss_coef=config.value_loss,
+            entropy_coef=config.entropy,
+            learning_rate=config.learning_rate,
+            max_grad_norm=config.gradient_clip,
+            use_clipped_value_loss=False,
+            # The rate is adapted here, once per iteration, to a band of the KL.
+            schedule="fixed",
+        )
+        self._scale = ReturnScale(env.num_envs, config.gamma)
+
+    # --- the run ---
+
+    def _run(self) -> Generator[None, None, None]:
+        config, counters = self.config, self.counters
+        if counters.iteration == 0:
+            yield from self._evaluate_and_log(Rollout(), {})
+            self._save_state()
+        while counters.step < config.budget:
+            rollout = yield from self._collect()
+            losses = self._update()
+            yield
+            counters.iteration += 1
+            counters.step += rollout.steps
+            self._bar.update(rollout.steps)
+            yield from self._evaluate_and_log(rollout, losses)
+            self._save_state()
+        yield from self._finish()
+
+    def _collect(self) -> Generator[None, None, Rollout]:
+        """One episode in every environment, into the storage."""
+        ppo, env, rollout = self.ppo, self.env, Rollout()
+        decisions = int(env.max_episode_length)
+        # Fresh episodes in every iteration; with autoreset an environment plays at most one per decision.
+        first = self.counters.iteration * env.num_envs * decisions
+        ppo.train_mode()
+        ppo.storage.clear()
+        self._scale.restart()
+        observations = env.reset(self.config.seed, first + np.arange(env.num_envs))
+        for _ in range(decisions):
+            with torch.inference_mode():
+                physical = env.observation
+                z = ppo.act(observations)
+                observations, reward, done, extras = env.step(z)
+                self._remember(physical, z, extras, reward, done)
+                self._scale.observe(reward, done)
+                scaled = reward / self._scale.scale.float()
+                value = ppo.critic(extras["final"]).squeeze(-1)
+                discount = self.config.gamma ** (extras["executed"] / self.layout.horizon)
+                scaled = scaled + extras["time_outs"] * discount * value
+                # Without "time_outs", which rsl_rl would bootstrap from the value before the decision.
+                ppo.process_env_step(observations, scaled, done, {})
+            self._count(rollout, reward, done, extras)
+            yield
+        with torch.inference_mode():
+            ppo.compute_returns(observations)
+        return rollout
+
+    def _remember(
+        self, physical: np.ndarray[Any, Any], z: Tensor, extras: dict[str, Any], reward: Tensor, done: Tensor
+    ) -> None:
+        problem = self._guard.remember(
+            observation=physical,
+            z=z.numpy(),
+            chunk=extras["output"].a,
+            reward=reward.numpy(),
+            # Not where an episode ended: a simulation that blew up is an end like others.
+            next_observation=np.where(done.numpy()[:, None], 0.0, self.env.observation),
+        )
+        if problem:
+            self._stop(problem)
+
+    def _stop(self, problem: str) -> None:
+        path = self._guard.dump(self.folder.path / "not_finite.npz")
+        raise PpoError(
+            f"iteration {self.counters.iteration}: {problem}; the last decisions are in {path}, the last "
+            f"good state in {self.folder.state_path}: look at them, lower learning_rate, or resume"
+        )
+
+    def _count(self, rollout: Rollout, reward: Tensor, done: Tensor, extras: dict[str, Any]) -> None:
+        output = extras["output"]
+        share = residual_share(output, self.layout)
+        rollout.decisions += 1
+        rollout.episodes += int(done.sum())
+        rollout.successes += int(extras["success"].sum())
+        rollout.steps += int(extras["executed"].sum())
+        rollout.reward += float(reward.mean())
+        rollout.a0_norm += float(noise_norm(output).mean())
+        rollout.residual_saturated += float((share >= SATURATED).mean()) if share.size else 0.0
+
+    def _update(self) -> dict[str, float]:
+        """Gradient steps on the stored iteration; then everything that must not change within one."""
+        ppo = self.ppo
+        observations, mean, std = self._check_ratio()
+        variance = self._explained_variance()
+        ppo.eval_mode()  # keeps rsl_rl from updating the normalisers before the KL is measured
+        losses = ppo.update()
+        distribution = actor_critic.distribution(ppo.actor)
+        distribution.clamp()
+        ppo.train_mode()
+        for model in (ppo.actor, ppo.critic):
+            for name, parameter in model.named_parameters():
+                if not bool(parameter.isfinite().all()):
+                    self._stop(f"{name} is not finite after the update")
+        with torch.no_grad():
+            self._distribution(observations)
+            kl = float(distribution.kl_divergence((mean, std), distribution.params).mean())
+        self._adapt(kl)
+        ppo.actor.update_normalization(observations)
+        ppo.critic.update_normalization(observations)
+        self._scale.commit()
+        return {
+            "kl": kl,
+            "value_loss": losses["value"],
+            "surrogate_loss": losses["surrogate"],
+            "explained_variance": variance,
+        }
+
+    def _distribution(self, observations: TensorDict) -> None:
+        """Set the actor's distribution to the one under these observations."""
+        actor = self.ppo.actor
+        actor_critic.distribution(actor).update(actor.mlp(actor.get_latent(observations)))
+
+    def _check_ratio(self) -> tuple[TensorDict, Tensor, Tensor]:
+        """Assert that every stored log-probability is that of the executed z under the present policy."""
+        storage, actor = self.ppo.storage, self.ppo.actor
+        observations = storage.observations.flatten(0, 1)
+        assert storage.distribution_params is not None
+        mean, std = (parameter.flatten(0, 1).clone() for parameter in storage.distribution_params)
+        with torch.no_grad():
+            self._distribution(observations)
+            log_prob = actor.get_output_log_prob(storage.actions.flatten(0, 1))
+            ratio = torch.exp(log_prob - storage.actions_log_prob.flatten())
+        worst = float((ratio - 1).abs().max())
+        if not worst <= _RATIO_TOLERANCE:
+            raise PpoError(
+                f"iteration {self.counters.iteration}: the probability ratio before the first gradient step "
+                f"is off by {worst:.3g}, must be 1: the log-probability is not that of the executed sample"
+            )
+        return observations, mean, std
+
+    def _explained_variance(self) -> float:
+        storage = self.ppo.storage
+        variance = storage.returns.var()
+        return (
+            float(1 - (storage.returns - storage.values).var() / variance) if variance > 0 else float("nan")
+        )
+
+    def _adapt(self, kl: float) -> None:
+        """Hold the KL of an update in its band."""
+        (low, high), (least, most) = self.config.kl_band, self.config.learning_rate_range
+        rate = self.ppo.learning_rate
+        if kl > high:
+            rate = max(least, rate / _LEARNING_RATE_FACTOR)
+        elif kl < low:
+            rate = min(most, rate * _LEARNING_RATE_FACTOR)
+        self._set_learning_rate(rate)
+
+    def _set_learning_rate(self, rate: float) -> None:
+        self.counters.learning_rate = self.ppo.learning_rate = rate
+        for group in self.ppo.optimizer.param_groups:
+            group["lr"] = rate
+
+    # --- evaluation, log ---
+
+    def _evaluate_and_log(self, rollout: Rollout, losses: dict[str, float]) -> Generator[None, None, None]:
+        config, counters = self.config, self.counters
+        success = mean_return = float("nan")
+        due = counters.step - counters.evaluated_at >= config.evaluate_every or counters.step >= config.budget
+        if counters.iteration == 0 or due:
+            counters.evaluated_at = counters.step
+            now = self.checkpoint()
+            policy = Policy.from_checkpoint(now, a0=config.base_a0)
+            figures = yield from measure(
+                policy, self.layout, self.env.env, config.seed + _EVALUATION_SEED, config.evaluation_episodes
+            )
+            success, mean_return = figures["success_rate"], figures["mean_return"]
+            if success > counters.best_success:
+                counters.best_success, counters.best_step = success, counters.step
+                checkpoint.save(self.best_path, now)
+        counters.cpu_s += time.process_time() - self._cpu
+        self._cpu = time.process_time()
+        std = actor_critic.distribution(self.ppo.actor).log_std_param.detach().exp()
+        noise, residual, _ = torch.split(std, list(self.layout.groups.values()))
+        made = max(rollout.decisions, 1)
+        nan = float("nan")
+        self.folder.log(
+            counters.step,
+            {
+                "evaluation/success": success,
+                "evaluation/return": mean_return,
+                "train/success": rollout.successes / rollout.episodes if rollout.episodes else nan,
+                "train/reward": rollout.reward / made if rollout.decisions else nan,
+                "train/a0_norm": rollout.a0_norm / made if rollout.decisions else nan,
+                "train/residual_saturated": rollout.residual_saturated / made if rollout.decisions else nan,
+                "ppo/kl": losses.get("kl", nan),
+                "ppo/learning_rate": counters.learning_rate,
+                "ppo/value_loss": losses.get("value_loss", nan),
+                "ppo/surrogate_loss": losses.get("surrogate_loss", nan),
+                "ppo/explained_variance": losses.get("explained_variance", nan),
+                "ppo/return_scale": float(self._scale.scale),
+                "ppo/noise_std": float(noise.mean()) if len(noise) else nan,
+                "ppo/residual_std": float(residual.mean()) if len(residual) else nan,
+                "cpu_s": counters.cpu_s,
+            },
+        )
+        if rollout.episodes:
+            self._bar.set_postfix(
+                train=f"{rollout.successes / rollout.episodes:.3f}", best=f"{counters.best_success:.3f}"
+            )
+
+    def _finish(self) -> Generator[None, None, None]:
+        """Measure the best checkpoint on episodes that did not choose it, and write the report."""
+        best = checkpoint.load(self.best_path)
+        figures: dict[str, Any] = {}
+        if self.config.final_episodes:
+            policy = Policy.from_checkpoint(best, a0=self.config.base_a0)
+            seed, env = self.config.seed + _FINAL_SEED, self.env.env
+            figures = yield from measure_switches(
+                policy,
+                self.layout,
+                env,
+                seed,
+                min(self.config.evaluation_episodes, self.config.final_episodes),
+            )
+            figures["full"] = yield from measure(policy, self.layout, env, seed, self.config.final_episodes)
+            results = {"command": self.command, "physics_dt": self.config.physics_dt, "seed": seed, **figures}
+            checkpoint.save(
+                self.best_path, Checkpoint(dataclasses.replace(best.header, results=results), best.tensors)
+            )
+        self.final = figures
+        facts = RunFacts(
+            best, self._parent, self.layout, self.counters.step, self.counters.best_step, self.counters.cpu_s
+        )
+        self.folder.report(report(self.config, self.command, facts, self.folder.metrics(), figures))
+
+    # --- interruption and resume ---
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"actor": self.ppo.actor, "critic": self.ppo.critic, "return_scale": self._scale}
+
+    def _save_state(self) -> None:
+        training_state.save(
+            self.folder.state_path,
+            _STATE_KIND,
+            {
+                "counters": dataclasses.asdict(self.counters),
+                "config": to_mapping(self.config),
+                "command": self.command,
+                "base": self.base.id,
+            },
+            self._modules(),
+            self.ppo.optimizer,
+            torch.default_generator,
+        )
+
+    def _load_state(self, path: Path) -> None:
+        header, tensors = training_state.read(path, _STATE_KIND)
+        wanted, stored = to_mapping(self.config), header["config"]
+        differences = [
+            f"{key} was {stored.get(key)!r}, is {wanted.get(key)!r}"
+            for key in sorted(set(wanted) | set(stored))
+            if key not in MAY_CHANGE_ON_RESUME and wanted.get(key) != stored.get(key)
+        ]
+        if header["base"] != self.base.id:
+            differences.append(f"base policy was {header['base']}, is {self.base.id}")
+        if differences:
+            raise CheckpointError(
+                f"{path}: belongs to another run: {'; '.join(differences)}: pass the same settings, or start "
+                f"a new run_dir"
+            )
+        training_state.restore(tensors, self._modules(), self.ppo.optimizer, torch.default_generator)
+        self.counters = Counters(**header["counters"])
+        self._set_learning_rate(self.counters.learning_rate)
+        self.command = str(header["command"])
