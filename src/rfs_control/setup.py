@@ -16,9 +16,9 @@ setup(
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
-            "policy_node=rfs_control.nodes.policy_node:main",
-            "gate_node=rfs_control.nodes.gate_node:main",
-            "episode_manager=rfs_control.nodes.episode_manager:main",
+            "policy_node=rfs_control.nodes.entry:policy_node",
+            "gate_node=rfs_control.nodes.entry:gate_node",
+            "episode_manager=rfs_control.nodes.entry:episode_manager",
         ],
     },
 )

@@ -16,7 +16,7 @@ setup(
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
-            "sim_node=rfs_sim.nodes.sim_node:main",
+            "sim_node=rfs_sim.nodes.entry:sim_node",
             "collect_demonstrations=rfs_sim.demos:main",
             "benchmark_env=rfs_sim.benchmark_env:main",
             "render=rfs_sim.render:main",

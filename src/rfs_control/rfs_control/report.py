@@ -100,7 +100,7 @@ class BatchReport:
                 "refused": sum(row.gate_refused for row in self.rows),
                 "last_refusal": self.last_refusal,
             },
-            "sim": {key: _number(value) for key, value in self.sim.items()},
+            "sim": {"lockstep_misses": _number(self.sim.get("lockstep_misses"))},
             "wall_s_per_episode": _spread(walls),
             "real_time_factor": sum(lengths) / sum(walls) if sum(walls) > 0.0 else None,
             "episodes": [self._row_dict(row) for row in self.rows],
@@ -157,8 +157,8 @@ class BatchReport:
         table.add_row(
             "missed ticks", "not measured" if missed is None else f"{missed} of {(decisions or 0) + missed}"
         )
-        if "lockstep_misses" in d["sim"]:
-            table.add_row("steps without an answer", f"{d['sim']['lockstep_misses']} (simulation)")
+        misses = d["sim"]["lockstep_misses"]
+        table.add_row("steps without an answer", "not measured" if misses is None else f"{misses}")
         table.add_row(
             "gate holds", f"{gate['holds']}" + "".join(f"\n- {why}" for why in gate["hold_reasons"])
         )

@@ -159,7 +159,8 @@ class EpisodeManager(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            namespace, _, name = status.name.rpartition("/")
+            # As diagnostic_updater names them: "<node>: <what>", the node with or without its first slash.
+            namespace, _, name = ("/" + status.name.partition(":")[0].lstrip("/")).rpartition("/")
             if (namespace or "/") != self.get_namespace():
                 continue
             self._numbers[name] = {pair.key: pair.value for pair in status.values}
@@ -285,8 +286,10 @@ class EpisodeManager(Node):
         """The nodes publish their last numbers when an episode ends; wait for them, but not for long."""
         records = self.batch.records
         last_id = records[-1].id if records else ""
-        policy = self._numbers.get("policy_node", {})
-        complete = not records or policy.get("finished_episode") == last_id
+        complete = not records or all(
+            self._numbers.get(node, {}).get("finished_episode") == last_id
+            for node in ("policy_node", "sim_node")
+        )
         if not complete and self._over_s is not None and now_s - self._over_s < _LAST_NUMBERS_TIMEOUT_S:
             return
         self._report()

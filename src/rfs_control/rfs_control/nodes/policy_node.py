@@ -300,7 +300,7 @@ class PolicyNode(LifecycleNode):
 
     def _publish_diagnostics(self) -> None:
         summary = self.statistics.summary()
-        status = DiagnosticStatus(name=self.get_fully_qualified_name(), hardware_id="")
+        status = DiagnosticStatus(name=f"{self.get_fully_qualified_name().lstrip('/')}: policy")
         if self.refusal:
             status.level, status.message = DiagnosticStatus.ERROR, self.refusal
         elif self._last_problem:

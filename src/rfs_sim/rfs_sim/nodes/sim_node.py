@@ -73,6 +73,7 @@ class SimNode(Node):
         self._outcome = self.world.outcome()
         self._refused = {"arm/target_pose": 0, "hand/target": 0}
         self._step_s: list[float] = []
+        self._finished_episode = ""
 
         self._states = StatePublisher(self)
         self._sensors: list[CameraPublisher | PointPublisher] = []
@@ -166,6 +167,8 @@ class SimNode(Node):
         elif message.phase == EpisodeState.PHASE_FINISHED:
             self.recording.name(message.id)
             self._end_episode(OUTCOMES.get(message.outcome, "aborted"), message.reason)
+            self._finished_episode = message.id
+            self._diagnose()  # the report of a batch waits for these numbers
         elif message.phase == EpisodeState.PHASE_IDLE:
             self._end_episode("aborted", message.reason or "the episode manager is idle")
 
@@ -238,6 +241,7 @@ class SimNode(Node):
             "robot_time_s": conversions.seconds(lockstep.tick_ns),
             "lockstep_misses": lockstep.misses_total,
             "held_steps": lockstep.held,
+            "finished_episode": self._finished_episode,
             **{f"refused {topic}": count for topic, count in self._refused.items()},
         }
         if self._step_s:

@@ -1,0 +1,22 @@
+"""Entry points of nodes that end quietly on Ctrl-C while Python is still importing.
+
+Importing torch or scipy takes seconds on a busy machine, and a signal in the middle of it ends in a traceback
+of somebody else's module. Nothing has begun by then, so the process may simply end.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+
+
+def run_main(module: str) -> None:
+    """Import `module` and call its `main()`; until that sets handlers of its own, a signal ends the process."""
+
+    def end(signum: int, frame: object) -> None:
+        os._exit(0)
+
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
+    importlib.import_module(module).main()
