@@ -12,7 +12,7 @@ import signal
 
 
 def run_main(module: str) -> None:
-    """Import `module` and call its `main()`; until that sets handlers of its own, a signal ends the process."""
+    """Import `module` and call its `main()`; a signal before that sets its handlers ends the process."""
 
     def end(signum: int, frame: object) -> None:
         os._exit(0)
