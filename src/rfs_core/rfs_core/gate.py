@@ -211,7 +211,9 @@ class Gate:
     def tick(self, now: Now) -> list[Command]:
         """With "timer": one control step. With "state": a look at whether measured states still come."""
         if not self._by_state:
-            return self._tick(now.steady_ns, now.ros_ns, now)
+            # After a delay a timer may be early: two steps at once would be one of twice the size.
+            early = self._tick_ns is not None and now.steady_ns - self._tick_ns < self._dt_ns // 2
+            return [] if early else self._tick(now.steady_ns, now.ros_ns, now)
         if self._tick_ns is None or now.ros_ns - self._tick_ns < self._stale_state_ns:
             return []
         if self.mode is Mode.HOLD:

@@ -428,6 +428,14 @@ def test_with_a_timer_a_command_comes_at_every_tick_and_only_there(bench):
     assert b.gate.statistics.starved == 1
 
 
+def test_with_a_timer_that_catches_up_no_two_steps_come_at_once(bench):
+    b = bench(tick_source="timer").armed()
+    b.act(a_b=b.chunk(dx=0.01))
+    assert len(b.step()) == 1
+    assert b.step(24 * MS) == []
+    assert len(b.step(MS)) == 1
+
+
 def test_with_a_timer_the_gate_holds_when_the_observation_is_200_ms_old(bench):
     b = bench(tick_source="timer").armed()
     observed = b.at
