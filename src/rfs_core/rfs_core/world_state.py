@@ -53,7 +53,7 @@ class WorldState:
         """N."""
         return int(self.time.shape[0])
 
-    def take(self, worlds: NDArray[np.intp] | slice) -> "WorldState":
+    def take(self, worlds: NDArray[np.intp] | NDArray[np.bool_]) -> "WorldState":
         """The state of some worlds only, in the order given (copies where `worlds` is an index array)."""
         values = {}
         for field in fields(self):

@@ -18,8 +18,8 @@ import numpy as np
 from mujoco.rollout import Rollout
 from rich.console import Console
 from rich.table import Table
-from rfs_core import robot
 
+from rfs_core import robot
 from rfs_sim.demonstrator import GraspDemonstrator
 from rfs_sim.engine import CONTROL_SPEC
 from rfs_sim.vec_env import make_env

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
 from rfs_core import robot, se3
 from rfs_core.config import param
 from rfs_core.seeding import episode_rng
@@ -32,7 +33,7 @@ class GraspPosture:
 
     pitch: float = 0.56
     """rad, palm x below the horizontal"""
-    object_in_palm: tuple[float, float, float] = (0.0484, -0.0112, -0.0774)
+    object_in_palm: tuple[float, float, float] = (0.034, -0.0112, -0.0774)
     """m, where the object's centre shall lie in the palm frame"""
     finger_open: tuple[float, float, float] = (0.329, 0.259, 0.532)
     """rad: mcp, pip, dip of the three fingers, open"""

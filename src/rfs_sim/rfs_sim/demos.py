@@ -22,11 +22,11 @@ from typing import Any
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
-from rfs_core import robot, tasks
-from rfs_core.config import describe, to_mapping
-from rfs_core.errors import RfsError
 from tqdm import tqdm
 
+from rfs_core import robot, tasks
+from rfs_core.config import describe, from_mapping, to_mapping
+from rfs_core.errors import RfsError
 from rfs_sim.demonstrator import DemonstratorConfig, GraspDemonstrator
 from rfs_sim.vec_env import make_env
 
@@ -180,13 +180,20 @@ def main() -> None:
     parser.add_argument("--physics-dt", type=float, default=0.01, help="time step, s (default: %(default)s)")
     parser.add_argument("--disturbance", type=float, default=1.0, help="factor on the torque pulses")
     group = parser.add_argument_group("demonstrator")
-    for item in describe(DemonstratorConfig):
-        if isinstance(item.default, float):
-            group.add_argument(f"--{item.name.replace('_', '-')}", type=float, default=item.default, help=item.doc)
+    fields = describe(DemonstratorConfig)
+    for item in fields:
+        many = {"nargs": len(item.default)} if isinstance(item.default, tuple) else {}
+        unit = f", {item.unit}" if item.unit else ""
+        group.add_argument(
+            f"--{item.name.replace('_', '-')}",
+            type=float,
+            default=item.default,
+            help=f"{item.doc} (default: {item.default}{unit})",
+            **many,  # type: ignore[arg-type]
+        )
     args = parser.parse_args()
-    names = [item.name for item in describe(DemonstratorConfig) if isinstance(item.default, float)]
     try:
-        config = DemonstratorConfig(**{name: getattr(args, name) for name in names})
+        config = from_mapping(DemonstratorConfig, {item.name: getattr(args, item.name) for item in fields})
         demonstrations = collect(
             args.task,
             args.episodes,

@@ -9,10 +9,10 @@ import argparse
 
 import numpy as np
 from numpy.typing import NDArray
-from rfs_core import robot, se3
 from tqdm import tqdm
 
-from rfs_sim.demonstrator import DemonstratorConfig, GraspDemonstrator, GraspPosture
+from rfs_core import robot, se3
+from rfs_sim.demonstrator import GraspDemonstrator, GraspPosture
 from rfs_sim.vec_env import MujocoVecEnv, make_env
 
 Array = NDArray[np.float64]
@@ -21,6 +21,17 @@ _SPREAD = np.array(
     [0.15, 0.012, 0.008, 0.012, *[0.2] * 3, 0.25, 0.25, 0.2, 0.2, *[0.25] * 3, 0.25, 0.25, 0.3, 0.3]
 )  # fmt: skip
 """Initial standard deviation of the posture's 18 numbers, in the order of `GraspPosture`."""
+
+
+START = GraspPosture(
+    pitch=0.6,
+    object_in_palm=(0.04, -0.01, -0.07),
+    finger_open=(0.35, 0.35, 0.4),
+    thumb_open=(1.4, 1.4, 0.1, 0.0),
+    finger_closed=(0.7, 0.9, 1.1),
+    thumb_closed=(1.4, 0.7, 0.8, 0.4),
+)
+"""A first guess by eye: the object between the thumb and three fingers that come from above."""
 
 
 def pack(posture: GraspPosture) -> Array:
@@ -102,7 +113,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--spread", type=float, default=1.0, help="factor on the first spread")
     args = parser.parse_args()
-    found = search(GraspPosture(), args.iterations, args.candidates, args.episodes, args.seed, args.spread)
+    found = search(START, args.iterations, args.candidates, args.episodes, args.seed, args.spread)
     env = make_env("grasp", 256, autoreset=False)
     _, success = score(env, GraspDemonstrator(256, posture=found), args.seed + 1, np.arange(256))
     print(found)

@@ -5,6 +5,7 @@ learning finds it by.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +42,10 @@ class StepResult:
     """The episode has ended in success; False while it goes on. Shape: (N,)"""
     final_observation: NDArray[np.float32]
     """After the last executed control step, before any reset. Shape: (N, O)"""
-    log: dict[str, Array] = field(default_factory=dict)
-    """Reward terms of the chunk, summed over its steps, `reward/<term>`; `episode_steps`; each (N,)."""
+    log: dict[str, Any] = field(default_factory=dict)
+    """Arrays (N,): `reward/<term>`, summed over the chunk; `episode_steps` so far; `object`, the name of what is
+    grasped; `outcome`, how an episode has ended that did, in words. And `final_privileged`, what `privileged`
+    was before any reset: (N, P)."""
 
 
 class MujocoVecEnv:
@@ -107,7 +110,8 @@ class MujocoVecEnv:
         executed = np.zeros((n, horizon), dtype=np.bool_)
         terminated = np.zeros(n, dtype=np.bool_)
         success = np.zeros(n, dtype=np.bool_)
-        log: dict[str, Array] = {}
+        log: dict[str, Any] = {}
+        outcome = np.full(n, "", dtype=object)
         task, config = self.worlds.task, self.worlds.task_config
         final = self._observation
         running = ~self._ended
@@ -129,16 +133,40 @@ class MujocoVecEnv:
             if h == horizon - 1 or ended.any():
                 now = running if h == horizon - 1 else ended
                 final = np.where(now[:, None], task.observe(state), final)
+            if ended.any():
+                outcome[ended] = task.outcome(state.take(ended), config)
+                outcome[ended & self.worlds.engine.unstable] = "physics unstable"
             self._ended |= ended
             running &= ~ended
         ended = executed[:, 0] & self._ended
         log["episode_steps"] = self._steps.astype(np.float64)
+        log["outcome"] = outcome
+        log["object"] = np.array([start.shape.name for start in self.worlds.starts])
         self._observation = final
+        log["final_privileged"] = self.privileged()
         if self.autoreset and ended.any():
             self._next_episodes(np.flatnonzero(ended))
         return StepResult(
             self._observation, reward, executed, terminated, ended & ~terminated, success, final, log
         )
+
+    def privileged(self) -> NDArray[np.float32]:
+        """What a critic may see beyond the observation: velocities, how far joints are from their targets, the
+        way from each fingertip to the object, how long the object has been held. Shape: (N, P)
+        """
+        s = self.worlds.state
+        tips = s.object_pose.position[:, None] - s.fingertip_position
+        parts = (
+            s.arm_velocity,
+            s.hand_velocity,
+            s.arm_target - s.arm_position,
+            s.hand_target - s.hand_position,
+            s.object_velocity,
+            tips.reshape(self.num_envs, -1),
+            s.object_pose.position - s.goal_position,
+            s.held_steps[:, None],
+        )
+        return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
 
     def close(self) -> None:
         """Ends the physics threads."""

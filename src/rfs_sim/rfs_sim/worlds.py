@@ -5,6 +5,7 @@ gate publishes, palm target and finger targets, and does what the drivers do wit
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,7 @@ class Worlds:
         self.kinematics = ArmKinematics()
         self._hand = HandKinematics()
         n = num_worlds
-        self.starts: list[object] = [None] * n
+        self.starts: list[Any] = [None] * n
         self.arm_target = np.zeros((n, 7))
         self.hand_target = np.zeros((n, 16))
         self.target = Pose(np.zeros((n, 3)), np.tile([1.0, 0.0, 0.0, 0.0], (n, 1)))

@@ -270,9 +270,28 @@ def terminated(state: WorldState, config: GraspConfig = DEFAULT) -> NDArray[np.b
     return ~inside
 
 
-def termination_reason(config: GraspConfig = DEFAULT) -> str:
-    """What `terminated` means, for people."""
-    return f"object lost: more than {config.lost_radius:g} m from where it stood, or below {config.lost_below:g} m height"
+def outcome(state: WorldState, config: GraspConfig = DEFAULT) -> list[str]:
+    """How each world's episode has ended, in a few words for reports; length N."""
+    lost, won = terminated(state, config), success(state, config)
+    height, near = rise(state), palm_distance(state) <= config.near_palm
+    free = limit_distance(state) >= config.limit_margin
+    words = []
+    for i in range(state.num_worlds):
+        if lost[i]:
+            words.append("object lost")
+        elif won[i]:
+            words.append("success")
+        elif height[i] < 0.25 * config.lift_height:
+            words.append("not lifted or dropped")
+        elif not near[i]:
+            words.append("lifted, not near the palm")
+        elif height[i] < config.lift_height:
+            words.append("lifted, not high enough")
+        elif not free[i]:
+            words.append("lifted, arm joint at its limit")
+        else:
+            words.append("lifted, not held long enough")
+    return words
 
 
 def _norm(v: NDArray[np.float64]) -> NDArray[np.float64]:
