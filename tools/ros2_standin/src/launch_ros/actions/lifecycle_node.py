@@ -89,8 +89,7 @@ class LifecycleNode(Node):
             self._pause()
         if context.is_shutdown:
             return
-        with self._heard:
-            self._steps_heard.clear()
+        begin = len(self._steps_heard)
         request = ChangeStateService.Request(transition=Transition(id=transition_id))
         response: Future = self._client.call_async(request)
         while not response.done():
@@ -100,14 +99,14 @@ class LifecycleNode(Node):
         if not response.result().success:
             logger.error("Failed to make transition '%s' for LifecycleNode '%s'", name, self.node_name)
             return
-        self._make_up_for_lost_messages(transition_id, context)
+        self._make_up_for_lost_messages(transition_id, begin, context)
 
     def _pause(self) -> None:
         with self._heard:
             self._heard.wait(0.05)
 
-    def _make_up_for_lost_messages(self, transition_id: int, context: LaunchContext) -> None:
-        """Emit the events of a transition that succeeded but whose messages were not heard.
+    def _make_up_for_lost_messages(self, transition_id: int, begin: int, context: LaunchContext) -> None:
+        """Emit the events of a transition that succeeded but whose messages were not heard from `begin` on.
 
         The node's messages are lost while the two participants discover each other: the service may answer
         before the topic is connected, and a bring-up that waits for the event would wait for ever.
@@ -117,12 +116,12 @@ class LifecycleNode(Node):
         label, start, between, goal = _STEPS[transition_id]
         with self._heard:
             heard = self._heard.wait_for(
-                lambda: context.is_shutdown or (between, goal) in self._steps_heard, LOST_EVENT_S
+                lambda: context.is_shutdown or (between, goal) in self._steps_heard[begin:], LOST_EVENT_S
             )
             if heard:
                 return
             lost = [(label, start, between), ("transition_success", between, goal)]
-            lost = [step for step in lost if step[1:] not in self._steps_heard]
+            lost = [step for step in lost if step[1:] not in self._steps_heard[begin:]]
             self._synthesized += [step[1:] for step in lost]
         for transition, begin, end in lost:
             message = TransitionEvent()
