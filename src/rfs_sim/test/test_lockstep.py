@@ -204,6 +204,9 @@ def test_late_end_of_the_episode_before_does_not_end_this_one():
     assert not lockstep.belongs_to_episode(old_end, old_start)
     assert not lockstep.belongs_to_episode(old_end, 0)
     assert lockstep.belongs_to_episode(new_start, new_start)
+    # What counts is which start it names, not whose clock was ahead or behind.
+    assert not lockstep.belongs_to_episode(new_start, old_start)
+    assert lockstep.belongs_to_episode(new_start - DT, new_start)
     # Given up before it ran: no start yet, but published after the reset.
     assert lockstep.belongs_to_episode(new_start, 0)
 
