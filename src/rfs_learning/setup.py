@@ -22,5 +22,7 @@ setup(
             "benchmark_policy=rfs_learning.benchmark_policy:main",
             "publish=rfs_learning.publish:main",
         ],
+        # Who shows a policy without importing this package finds it here.
+        "rfs.policies": ["checkpoint=rfs_learning.policy:Policy.load"],
     },
 )
