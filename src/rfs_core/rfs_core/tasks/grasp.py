@@ -270,6 +270,14 @@ def terminated(state: WorldState, config: GraspConfig = DEFAULT) -> NDArray[np.b
     return ~inside
 
 
+def termination_reason(config: GraspConfig = DEFAULT) -> str:
+    """What `terminated` means, for people."""
+    return (
+        f"object lost: more than {config.lost_radius:g} m from where it stood, "
+        f"or below {config.lost_below:g} m height"
+    )
+
+
 def outcome(state: WorldState, config: GraspConfig = DEFAULT) -> list[str]:
     """How each world's episode has ended, in a few words for reports; length N."""
     lost, won = terminated(state, config), success(state, config)
