@@ -143,6 +143,19 @@ class Gate:
             return self._fault(problem, now)
         return self._doubt(problem, now) if problem else []
 
+    def state_problem(self, now: Now) -> str:
+        """Which measured state is missing or stale, so that the gate cannot be armed; empty when none is."""
+        arm, missing = self._measured.arm, self._measured.missing_problem()
+        if missing or arm is None:
+            return missing
+        if self._by_state and self._tick_ns is None:
+            return (
+                f"no stamp of {ARM} is a multiple of {self.spec.control_dt} s, as a simulation's are; "
+                "on a robot set tick_source to timer"
+            )
+        clock = max(now.ros_ns, arm.stamp_ns) if self._by_state else now.steady_ns
+        return self._measured.stale_problem(clock, self._stale_state_ns)
+
     # -- the measured robot -----------------------------------------------------------------------------
 
     def arm_state(self, stamp_ns: int, position: Array, now: Now) -> list[Command]:
@@ -418,21 +431,10 @@ class Gate:
         return stamp_ns if self._by_state else steady_stamp(stamp_ns, now)
 
     def _arming_problem(self, now: Now) -> str:
-        arm, missing = self._measured.arm, self._measured.missing_problem()
-        if missing or arm is None:
-            return missing
-        if self._by_state and self._tick_ns is None:
-            return (
-                f"no stamp of {ARM} is a multiple of {self.spec.control_dt} s, as a simulation's are; "
-                "on a robot set tick_source to timer"
-            )
-        clock = max(now.ros_ns, arm.stamp_ns) if self._by_state else now.steady_ns
-        problem = self._measured.stale_problem(clock, self._stale_state_ns) or self._publisher_problem()
-        if problem:
-            return problem
-        if self._jumps:
+        problem = self.state_problem(now) or self._publisher_problem()
+        if not problem and self._jumps:
             return f"{self.statistics.last_state_refusal}; look at the robot, call safety/stop, then arm"
-        return self._mismatch
+        return problem or self._mismatch
 
     def _mismatch_problem(self) -> str:
         """Whether the measured palm is where the measured joints put it."""
