@@ -35,7 +35,7 @@ from rfs_sim.demonstrator import GraspDemonstrator
 from rfs_sim.video import Picture, add_caption, open_sink
 from rfs_sim.world import World
 
-VIDEO_VIEW = ((1.0, -1.2, 0.58), (0.40, 0.0, 0.25), 0.60)
+VIDEO_VIEW = ((1.10, -1.25, 0.64), (0.41, 0.0, 0.285), 0.64)
 """Where videos are seen from: position and target (m, base frame), vertical field of view (rad)."""
 
 END_FRAMES = 12
@@ -247,7 +247,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _render(arguments: argparse.Namespace) -> int:
     width, height = _size(arguments.size)
     world = World(arguments.task, physics_dt=arguments.physics_dt)
-    painter = ScenePainter(width, height, camera=arguments.camera)
+    painter = ScenePainter(width, height, camera=arguments.camera, samples=8, shadow=4096)
+    who = "scripted demonstrator" if arguments.scripted else arguments.checkpoint or "standing still"
+    who = who.stem if isinstance(who, Path) else who
     out: Path = arguments.out
     pictures: list[Picture] = []
     sink = None
@@ -259,7 +261,7 @@ def _render(arguments: argparse.Namespace) -> int:
             model = world.copy_of_model()
             last = None
             for _ in play(world, _actor(arguments, episode)):
-                last = Snapshot(model, world.qpos, f"episode {episode}")
+                last = Snapshot(model, world.qpos, f"{who}, episode {episode}")
                 if sink is not None:
                     sink.append(painter.paint(last))
                 elif arguments.at is None or arguments.at == world.steps:

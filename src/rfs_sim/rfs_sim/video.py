@@ -133,7 +133,7 @@ class GifSink:
     """An animated GIF of one palette. Frames are kept in memory until `close`."""
 
     def __init__(
-        self, path: Path, fps: float, width: int | None = 320, every: int = 2, colours: int = 128
+        self, path: Path, fps: float, width: int | None = 320, every: int = 2, colours: int = 256
     ) -> None:
         """
         Args:
@@ -172,7 +172,8 @@ class GifSink:
         montage = Image.new("RGB", (samples[0].width, samples[0].height * len(samples)))
         for i, sample in enumerate(samples):
             montage.paste(sample, (0, i * sample.height))
-        palette = montage.quantize(self._colours, dither=Image.Dither.NONE)
+        # Maximum coverage keeps the colours of small things, such as the object.
+        palette = montage.quantize(self._colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
         first, *rest = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in self._frames)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_name(f".{self.path.name}.partial")
