@@ -51,7 +51,8 @@ class PointEnv:
             self.position[alive] += chunk[alive, h]
             self.steps[alive] += 1
             distance = np.linalg.norm(self.position - self.goal, axis=1)
-            reward[:, h] = np.where(alive, 1.0 - distance, 0.0)
+            # Where nothing is executed a reward means nothing; whoever counts it is found out.
+            reward[:, h] = np.where(alive, 1.0 - distance, 99.0)
             out = alive & (np.abs(self.position) > 1.0).any(axis=1)
             late = alive & ~out & (self.steps >= self.max_episode_steps)
             terminated |= out

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from rfs_core.errors import RfsError
+from rfs_core.seeding import episode_rng
 from rfs_learning import checkpoint, evaluate
 from rfs_learning.evaluate import Episode, summarize
 from rfs_learning.policy import Policy
@@ -65,6 +66,21 @@ def test_return_and_length_count_executed_steps_only(point_env):
     # 11 steps in chunks of 2: the twelfth is not executed.
     assert [e.length for e in played] == [11, 11, 11]
     np.testing.assert_allclose([e.reward for e in played], 11 * (1 - distance), atol=1e-6)
+
+
+def test_every_episode_gets_the_noise_of_its_own_stream(policy, point_env):
+    given = []
+
+    class Listening:
+        def act(self, observation, noise):
+            given.append(noise)
+            return policy.act(observation, noise)
+
+    evaluate.play(Listening(), point_env(3), 7, np.array([4, 9]))
+    for env, episode in ((0, 4), (1, 9)):
+        rng = episode_rng(7, episode, "policy_noise")
+        for noise in given:  # one draw for each decision, in order
+            np.testing.assert_array_equal(noise[env], rng.standard_normal((2, 2)).astype(np.float32))
 
 
 def test_an_environment_that_never_ends_an_episode_is_an_error(policy, point_env):
