@@ -198,7 +198,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--task", help="task to play; default: the one the checkpoint was trained on")
     parser.add_argument("--episodes", type=_positive, default=256, help="number of episodes")
     parser.add_argument("--seed", type=_not_negative, default=0, help="seed of episodes and noise")
-    parser.add_argument("--a0", choices=A0_MODES, default="normal", help="a_0 drawn from N(0, I), or zero")
+    parser.add_argument(
+        "--a0", choices=A0_MODES, default="normal", help="a_0 of a base policy: drawn from N(0, I), or zero"
+    )
     parser.add_argument("--physics-dt", type=float, default=0.01, help="s, step of the physics")
     parser.add_argument("--batch", type=_positive, default=256, help="environments side by side")
     parser.add_argument("--threads", type=_positive, default=1, help="threads of the physics")
@@ -257,7 +259,7 @@ def run(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
         "checkpoint": policy.checkpoint_id,
         "task": task,
         "seed": arguments.seed,
-        "a0": arguments.a0,
+        "a0": policy.noise_source,
         "integrator": policy.header.integrator.to_dict(),
         "engine": arguments.engine,
         "physics_dt": arguments.physics_dt,
@@ -265,7 +267,7 @@ def run(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
         "wall_s": round(time.monotonic() - started, 1),
     }
     summary = summarize(played)
-    title = f"{policy.checkpoint_id}, {task}, a_0 {arguments.a0}, dt {arguments.physics_dt:g} s"
+    title = f"{policy.checkpoint_id}, {task}, a_0 {policy.noise_source}, dt {arguments.physics_dt:g} s"
     _print(summary, f"{title}, seed {arguments.seed}", env.action_spec.control_dt)
     figures = {**settings, **summary}
     if arguments.json is not None:

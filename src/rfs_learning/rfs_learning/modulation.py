@@ -51,6 +51,11 @@ class IdentityModulation:
             raise RfsError(f"a0 is {a0!r}, known are {', '.join(A0_MODES)}")
         self.a0 = a0
 
+    @property
+    def noise_source(self) -> str:
+        """Where a_0 comes from: "normal" or "zero"."""
+        return self.a0
+
     def __call__(self, observation: Tensor, noise: Tensor) -> Steering:
         """See `Modulation`."""
         a_0 = noise if self.a0 == "normal" else torch.zeros_like(noise)

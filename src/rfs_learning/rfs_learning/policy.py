@@ -146,6 +146,11 @@ class Policy:
         """What steers the base policy."""
         return self._modulation
 
+    @property
+    def noise_source(self) -> str:
+        """Where a_0 comes from: "normal" (N(0, I)), "zero", or "steered" by a trained head."""
+        return str(getattr(self._modulation, "noise_source", "given"))
+
     @torch.inference_mode()
     def normalize(self, observation: NDArray[np.float32]) -> Tensor:
         """The observation as the modulation sees it. Shape (N, O), in the units of the spec -> (N, O)."""

@@ -238,6 +238,11 @@ class SteeringHead(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
+    @property
+    def noise_source(self) -> str:
+        """Where a_0 comes from: "steered", or as configured, "normal" or "zero"."""
+        return "steered" if self.layout.steers else self.a0
+
     def forward(self, observation: Tensor, noise: Tensor) -> Steering:
         """See `rfs_learning.modulation.Modulation`."""
         z: Tensor = self.layers(self.observation_normalizer.normalize(observation))

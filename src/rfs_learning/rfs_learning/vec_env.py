@@ -41,11 +41,15 @@ class StepResult:
     final_observation: NDArray[np.float32]
     """Shape (N, O): the last observation before a reset; equal to `observation` where no episode ended."""
     log: dict[str, Any]
-    """Further figures by name."""
+    """Further figures by name: `outcome` and `object`, words per environment; `final_privileged` (N, P), what
+    `privileged` was before any reset."""
 
 
 class VecEnv(Protocol):
-    """N environments of one task, stepped by action chunks."""
+    """N environments of one task, stepped by action chunks.
+
+    It may also have `privileged() -> (N, P)` float32: what only a simulator knows of now, for critics.
+    """
 
     num_envs: int
     """N."""

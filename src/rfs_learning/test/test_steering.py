@@ -150,6 +150,13 @@ def test_a_trained_head_survives_its_checkpoint(tmp_path, toy_checkpoint):
     assert loaded.header.kind == "rfs"
 
 
+def test_a_policy_says_where_its_noise_comes_from(toy_checkpoint):
+    assert Policy.from_checkpoint(toy_checkpoint(), a0="zero").noise_source == "zero"
+    for modulation, source in (("both", "steered"), ("residual", "normal")):
+        rfs = head(layout(modulation)).to_checkpoint(toy_checkpoint())
+        assert Policy.from_checkpoint(rfs).noise_source == source
+
+
 def test_a_head_of_another_size_is_refused_with_both_sizes(toy_checkpoint):
     wrong = SteeringLayout("both", "hand_and_arm", 2, (0.01,) * 3, (0.0,) * 3, 2.5)
     rfs = head(wrong).to_checkpoint(toy_checkpoint())

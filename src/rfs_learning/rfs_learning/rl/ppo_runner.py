@@ -145,6 +145,7 @@ class PpoRunner:
             self.folder = RunFolder.resume(path, self.counters.step)
         else:
             self.folder = RunFolder.create(path, to_mapping(config), self.command)
+            self._save_state()
         self._guard = NanGuard()
         self._cpu = time.process_time()
         self._bar = tqdm(
@@ -263,7 +264,7 @@ class PpoRunner:
 
     def _run(self) -> Generator[None, None, None]:
         config, counters = self.config, self.counters
-        if counters.iteration == 0:
+        if counters.best_success < 0:
             yield from self._evaluate_and_log(Rollout(), {})
             self._save_state()
         while counters.step < config.budget:
@@ -417,7 +418,7 @@ class PpoRunner:
         config, counters = self.config, self.counters
         success = mean_return = float("nan")
         due = counters.step - counters.evaluated_at >= config.evaluate_every or counters.step >= config.budget
-        if counters.iteration == 0 or due:
+        if counters.best_success < 0 or due:
             counters.evaluated_at = counters.step
             now = self.checkpoint()
             policy = Policy.from_checkpoint(now, a0=config.base_a0)
