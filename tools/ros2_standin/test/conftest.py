@@ -1,12 +1,22 @@
-"""The stand-in is tested as it is installed; where ROS 2's own launch is found, there is nothing to test."""
+"""The stand-in is tested as it is installed. Where ROS 2's own launch is found, there is nothing to test.
 
+LAUNCH_COMMAND names another command that takes what `ros2 launch` takes: the promises of test_launch.py are
+then checked on that one, except for those in which the stand-in differs on purpose.
+"""
+
+import contextlib
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from helpers import LAUNCH, Launched, write_launch_file
 
 os.environ["ROS_DOMAIN_ID"] = "41"
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
@@ -19,7 +29,46 @@ else:
     if not hasattr(launch.LaunchContext, "temporary_directory"):
         collect_ignore_glob = ["test_*"]
 
-NODES = Path(__file__).parent / "nodes"
+
+@pytest.fixture
+def start_launch(tmp_path: Path) -> Iterator[Callable[..., Launched]]:
+    """Start a launch file given as text: the actions of a LaunchDescription and, before, what they need."""
+    started = []
+
+    def start(actions: str, *arguments: str, before: str = "", name: str = "test.launch.py") -> Launched:
+        path = write_launch_file(tmp_path / name, actions, before)
+        process = subprocess.Popen(
+            [*LAUNCH, str(path), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "ROS_LOG_DIR": str(tmp_path / "log")},
+        )
+        started.append(process)
+        return Launched(process)
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            process.kill()
+        process.stdout.close()
+        process.wait()
+
+
+@pytest.fixture
+def run_launch(start_launch: Callable[..., Launched]) -> Callable[..., tuple[int, str]]:
+    """Run a launch file given as text to its end: exit code and output."""
+
+    def run(actions: str, *arguments: str, **options: str) -> tuple[int, str]:
+        launched = start_launch(actions, *arguments, **options)
+        return launched.finish(), launched.output
+
+    return run
 
 
 @pytest.fixture

@@ -50,15 +50,14 @@ def _dispatch(argv: list[str]) -> int:
     name, *rest = argv
     if name not in COMMANDS:
         raise CommandError(unknown("command", name, COMMANDS))
-    # Ctrl-C while modules are being imported ends the command like any other Ctrl-C.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     module = importlib.import_module(f".commands.{name}", __package__)
     parser = argparse.ArgumentParser(prog=f"ros2 {name}", description=COMMANDS[name] + ".")
     module.add_arguments(parser)
     if name == "run":  # what follows the executable belongs to it, whatever it looks like
         return module.main(parser, rest)
-    if name == "launch":  # options may stand between the arguments
+    if name == "launch":  # options may stand between the arguments; it takes care of signals itself
         return module.main(parser.parse_intermixed_args(rest))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return module.main(parser.parse_args(rest))
 
 
