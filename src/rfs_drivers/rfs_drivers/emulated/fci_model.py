@@ -40,8 +40,9 @@ LINK_INERTIA = np.array([0.024, 0.022, 0.016, 0.018, 0.024, 0.006, 0.002])
 ARMATURE = np.array([0.2, 0.2, 0.2, 0.2, 0.08, 0.08, 0.08])
 """kg m2, rotor inertia seen at the joint; nominal. Without it the wrist is too light for the client's damping."""
 
-FRICTION = np.array([2.0, 2.0, 2.0, 2.0, 0.7, 0.7, 0.7])
-"""Nm s/rad, viscous; nominal."""
+FRICTION = np.array([0.5, 0.5, 0.5, 0.5, 0.2, 0.2, 0.2])
+"""Nm s/rad, viscous; nominal. Small: the robot's torque control closes its loop at the link and so compensates
+most of the motor's friction."""
 
 TORQUE_LIMITS = np.array([87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0])
 """Nm. franka_description, robots/fr3/joint_limits.yaml."""

@@ -131,8 +131,7 @@ class FciServer:
         self._mute_clients: list[socket.socket] = []
         self._states: deque[tuple[int, bytes]] = deque()
         self._commands: deque[tuple[int, bytes]] = deque()
-        self._replies: list[MotionEnd] = []
-        self._answered = 0
+        self._replies: list[tuple[Command, int, bytes]] = []
         self._stall_s = 0.0
         self._stop = threading.Event()
         self._urdf = fci_model.urdf().encode()
@@ -176,13 +175,12 @@ class FciServer:
         now = time.monotonic()
         if now > due + self._period:
             self.counters.late_cycles += 1
-        end = self.robot.step(command)
-        if end is not None:
-            self._replies.append(end)
+        self.note_end(self.robot.step(command))
         self._send_state()
-        for motion in self._replies:
-            self._reply(Command.MOVE, motion.motion_id, bytes([motion.status]))
-        self._replies.clear()
+        # After the state: the client takes the reason of an abort from the newest state it has.
+        replies, self._replies = self._replies, []
+        for command_of_reply, command_id, payload in replies:
+            self._reply(command_of_reply, command_id, payload)
         if self._stall_s > 0.0:
             time.sleep(self._stall_s)
             self._stall_s = 0.0
@@ -253,7 +251,7 @@ class FciServer:
         connection.setblocking(False)
         if self._client is not None:
             # What a real robot does with a second client is not known; here the newer one wins.
-            self.counters.clients_replaced += 1
+            self.counters.clients_replaced += not _has_ended(self._client.connection)
             self._drop_client()
         self._client = _Client(connection)
         self.counters.clients += 1
@@ -264,6 +262,7 @@ class FciServer:
             self._client = None
         self._states.clear()
         self._commands.clear()
+        self._replies.clear()
         if self.robot.in_motion:
             # The robot notices a lost client; its motion ends as for lost commands, with nobody to tell.
             self.robot.reflex("communication_constraints_violation")
@@ -325,12 +324,10 @@ class FciServer:
                 self._discard_commands()
             self._reply(known, command_id, bytes([status_of_move]))
         elif known is Command.STOP_MOVE:
-            end = robot.stop()
-            if end is not None:
-                self._replies.append(end)
+            self.note_end(robot.stop())
             self._reply(known, command_id, b"\0")
         elif known is Command.AUTOMATIC_ERROR_RECOVERY:
-            self._reply(known, command_id, bytes([robot.recover()]))
+            self._replies.append((known, command_id, bytes([robot.recover()])))
         elif known in SETTERS:
             self._reply(known, command_id, bytes([self._set(known, payload)]))
 
@@ -439,9 +436,9 @@ class FciServer:
             self._mute_clients.clear()
 
     def note_end(self, end: MotionEnd | None) -> None:
-        """A motion ended by the fault interface: told after the next state, which carries the reason."""
+        """A motion ended: the client is told after the next state."""
         if end is not None:
-            self._replies.append(end)
+            self._replies.append((Command.MOVE, end.motion_id, bytes([end.status])))
 
     def _close(self) -> None:
         self.admin.close()
@@ -452,3 +449,15 @@ class FciServer:
         if self._listener is not None:
             self._listener.close()
         self._udp.close()
+
+
+_TCP_CLOSE_WAIT = 8
+"""State of a connection whose peer has closed it; linux/tcp_states.h."""
+
+
+def _has_ended(connection: socket.socket) -> bool:
+    """Whether the peer has closed a connection, even if something of it is left to read."""
+    try:
+        return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] >= _TCP_CLOSE_WAIT
+    except OSError:
+        return True

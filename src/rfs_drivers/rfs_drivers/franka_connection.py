@@ -1,0 +1,503 @@
+"""The robot through the vendor's client library: every call watched, every exception named.
+
+libfranka waits for TCP replies without a limit, so each call that needs one could hang for ever. A watchdog
+breaks the connection of a call that takes too long; the call then ends with an exception like any lost
+connection. The constructor moreover gives the calling thread the highest real-time priority; it runs in a
+thread of its own, and the caller's scheduling is put back whatever happens.
+
+`franky` is imported when the first connection is made: the package works without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from rfs_core import robot, se3
+from rfs_core.se3 import Array, Pose
+from rfs_drivers.errors import DriverError
+from rfs_drivers.franka_config import FrankaConfig
+from rfs_drivers.franka_faults import Cause, Fault, classify
+from rfs_drivers.franka_targets import Setpoint
+
+T = TypeVar("T")
+
+_FCI_PORT = 1337
+
+TOOL_TOLERANCE = 1e-3
+"""m and of rotation matrix elements: how exactly the robot must report the tool frame it was told."""
+
+
+class RobotState(NamedTuple):
+    """One state of the robot, read at `read_at`."""
+
+    read_at: float
+    """Steady clock of this machine, s."""
+    robot_time: float
+    """The robot's own clock, s."""
+    q: Array
+    """Joint positions, rad. Shape: (7,)."""
+    dq: Array
+    """Joint velocities, rad/s. Shape: (7,)."""
+    tau: Array
+    """Measured joint torques with gravity, Nm. Shape: (7,)."""
+    palm: Pose
+    """Palm in the base frame, N = 1."""
+    end_effector: Array
+    """The robot's end effector in the base frame. Shape: (4, 4)."""
+    flange_to_end_effector: Array
+    """As entered in Desk or set by this driver. Shape: (4, 4)."""
+    wrench: Array
+    """O_F_ext_hat_K: force (N) and moment (Nm) that the robot exerts on its surroundings, base frame. Shape: (6,)."""
+    mode: str
+    """Robot mode, as the client library names it: Idle, Move, Reflex, UserStopped, Guiding, ..."""
+    errors: tuple[str, ...]
+    """Error flags that are set."""
+    success_rate: float
+    """Share of the last 100 commands that arrived in time; 0 while not in control."""
+
+
+class VendorError(DriverError):
+    """A call into the client library failed."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.reason)
+        self.fault = fault
+
+
+def pose_matrix(pose: Pose) -> Array:
+    """Homogeneous transform of the first pose of a batch. Shape: (4, 4)."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = se3.matrix_from_quat(pose.quaternion.reshape(-1, 4)[0])
+    matrix[:3, 3] = pose.position.reshape(-1, 3)[0]
+    return matrix
+
+
+def matrix_pose(matrix: Array) -> Pose:
+    """Pose (N = 1) of a homogeneous transform."""
+    return Pose(matrix[None, :3, 3].copy(), se3.quat_from_matrix(matrix[None, :3, :3]))
+
+
+def inverse_matrix(matrix: Array) -> Array:
+    """Inverse of a homogeneous transform."""
+    rotation = matrix[:3, :3].T
+    inverse = np.eye(4)
+    inverse[:3, :3] = rotation
+    inverse[:3, 3] = -rotation @ matrix[:3, 3]
+    return inverse
+
+
+PALM_IN_FLANGE = pose_matrix(robot.PALM_IN_FLANGE)
+
+
+def palm_of(end_effector: Array, flange_to_end_effector: Array) -> Array:
+    """Palm in the base frame, from the robot's end effector, whichever Desk knows. Shape: (4, 4)."""
+    palm: Array = end_effector @ inverse_matrix(flange_to_end_effector) @ PALM_IN_FLANGE
+    return palm
+
+
+def end_effector_of(palm: Array, flange_to_end_effector: Array) -> Array:
+    """End effector in the base frame, from the palm. Shape: (4, 4)."""
+    pose: Array = palm @ inverse_matrix(PALM_IN_FLANGE) @ flange_to_end_effector
+    return pose
+
+
+# ---- scheduling ----------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def restored_scheduling() -> Iterator[None]:
+    """Put the calling thread's scheduling policy and priority back at the end."""
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if (os.sched_getscheduler(0), os.sched_getparam(0)) != (policy, parameters):
+            os.sched_setscheduler(0, policy, parameters)
+
+
+# ---- hung calls ----------------------------------------------------------------------------------------
+
+
+def break_connections(address: str, port: int = _FCI_PORT) -> int:
+    """End every TCP connection of this process to address:port, so that calls waiting on it fail.
+
+    The descriptor is replaced (by /dev/null) before its connection is shut down: the library wakes up, finds
+    no socket, raises, and closes the descriptor in its own time; nothing of it can be reused meanwhile.
+
+    Returns:
+        The number of connections broken.
+    """
+    peers = _addresses(address)
+    broken = 0
+    for name in os.listdir("/proc/self/fd"):
+        number = int(name)
+        try:
+            if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                continue
+            with socket.socket(fileno=os.dup(number)) as other:
+                peer = other.getpeername() if other.family == socket.AF_INET else ("", 0)
+                if other.type != socket.SOCK_STREAM or peer[0] not in peers or peer[1] != port:
+                    continue
+                nothing = os.open(os.devnull, os.O_RDWR)
+                os.dup2(nothing, number)
+                os.close(nothing)
+                other.shutdown(socket.SHUT_RDWR)
+                broken += 1
+        except OSError:
+            # Gone, not connected, or not ours to look at.
+            continue
+    return broken
+
+
+def _addresses(address: str) -> set[str]:
+    try:
+        return {str(ipaddress.ip_address(address))}
+    except ValueError:
+        try:
+            return {str(info[4][0]) for info in socket.getaddrinfo(address, _FCI_PORT, socket.AF_INET)}
+        except OSError:
+            return set()
+
+
+class Watchdog:
+    """Breaks the connection while a call takes longer than its limit."""
+
+    LOOK_S = 0.05
+    """How often it looks; a call costs nothing but two assignments."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._closed = threading.Event()
+        self._deadline: float | None = None
+        self.call = ""
+        """Name of the call in progress; empty between calls."""
+        self.begun = 0.0
+        """When it began, s of the steady clock."""
+        self.broke = False
+        """Whether the last call's connection was broken."""
+        self._thread = threading.Thread(target=self._run, name="franka watchdog", daemon=True)
+        self._thread.start()
+
+    @contextlib.contextmanager
+    def watch(self, call: str, limit: float) -> Iterator[None]:
+        """Watch the body; one at a time."""
+        self.begun, self.broke, self.call = time.monotonic(), False, call
+        self._deadline = self.begun + limit
+        try:
+            yield
+        finally:
+            self._deadline, self.call = None, ""
+
+    def close(self) -> None:
+        """End the watchdog."""
+        self._closed.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closed.wait(self.LOOK_S):
+            # Read once: the owner of the call may end it at any moment.
+            deadline = self._deadline
+            if deadline is not None and time.monotonic() > deadline and self._deadline == deadline:
+                self.broke = True
+                # Again at every look: the call may open another connection meanwhile.
+                break_connections(self._address)
+
+
+# ---- the connection ------------------------------------------------------------------------------------
+
+
+class FrankaConnection:
+    """One `franky.Robot`, and at most one impedance session on it. Not thread-safe: one thread owns it."""
+
+    def __init__(self, config: FrankaConfig, clock: Callable[[], float] = time.monotonic) -> None:
+        self._config = config
+        self._clock = clock
+        self._franky = _import_franky()
+        self._watchdog = Watchdog(config.address)
+        self._robot: Any = None
+        self._tracker: Any = None
+        self._mode_names: dict[Any, str] = {}
+        self.robots_made = 0
+        """Connections made since the start."""
+        self.abandoned = 0
+        """Constructor threads that did not end even when their connection was broken."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a robot object; it may be dead."""
+        return self._robot is not None
+
+    @property
+    def in_session(self) -> bool:
+        """Whether an impedance session was begun and not yet ended."""
+        return self._tracker is not None
+
+    @property
+    def busy(self) -> tuple[str, float]:
+        """The call in progress and for how long, s; ("", 0.0) between calls."""
+        call = self._watchdog.call
+        return (call, time.monotonic() - self._watchdog.begun) if call else ("", 0.0)
+
+    def connect(self) -> None:
+        """Make the robot object anew, then set thresholds, load and tool frame.
+
+        Raises:
+            VendorError: with the fault.
+        """
+        self.drop()
+        self._robot = self._construct()
+        self.robots_made += 1
+        try:
+            state = self.read()
+            if state.mode == "Idle" and not state.errors:
+                self._set_up(state)
+        except VendorError:
+            self.drop()
+            raise
+
+    def set_up(self) -> None:
+        """Thresholds, load and tool frame again: a robot that connected in reflex refused them."""
+        self._set_up(self.read())
+
+    def read(self) -> RobotState:
+        """The newest state. Waits for the next one while idle (1 ms); at most 1 s on a dead connection."""
+        with self._calling("state"):
+            state = self._robot.state
+            end_effector = np.asarray(state.O_T_EE.matrix)
+            frame = np.asarray(state.F_T_EE.matrix)
+            mode = self._mode_name(state.robot_mode)
+            return RobotState(
+                read_at=self._clock(),
+                robot_time=state.time.to_msec() / 1000.0,
+                q=np.asarray(state.q),
+                dq=np.asarray(state.dq),
+                tau=np.asarray(state.tau_J),
+                palm=matrix_pose(palm_of(end_effector, frame)),
+                end_effector=end_effector,
+                flange_to_end_effector=frame,
+                wrench=np.asarray(state.O_F_ext_hat_K),
+                mode=mode,
+                errors=self._error_names(state.current_errors) if mode not in ("Idle", "Move") else (),
+                success_rate=float(state.control_command_success_rate),
+            )
+
+    def begin_session(self, state: RobotState) -> None:
+        """Begin Cartesian impedance control, holding the current pose."""
+        config, franky = self._config, self._franky
+        options: dict[str, Any] = {}
+        if config.damping_ratio != 1.0:
+            stiffness = np.array([config.translational_stiffness] * 3 + [config.rotational_stiffness] * 3)
+            options["damping"] = 2.0 * config.damping_ratio * np.sqrt(stiffness)
+        if config.posture_stiffness > 0.0:
+            options["posture_task"] = franky.PostureTask(state.q, config.posture_stiffness)
+        with self._calling("begin control"), restored_scheduling():
+            self._tracker = franky.CartesianImpedanceTracker(
+                self._robot,
+                translational_stiffness=config.translational_stiffness,
+                rotational_stiffness=config.rotational_stiffness,
+                translational_error_clip=np.full(3, config.translational_error_clip),
+                rotational_error_clip=np.full(3, config.rotational_error_clip),
+                max_delta_tau=config.max_delta_tau,
+                lower_joint_limits=robot.ARM_LIMITS[0],
+                upper_joint_limits=robot.ARM_LIMITS[1],
+                **options,
+            )
+        self._wait_until_moving()
+
+    def _wait_until_moving(self) -> None:
+        """The library returns before the robot has agreed; a refusal shall be seen here, not a cycle later."""
+        deadline = time.monotonic() + self._config.call_timeout
+        while self.in_control and self.read().mode != "Move":
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.002)
+        if not self.in_control:
+            fault = self.end_session()
+            raise VendorError(fault or Fault(Cause.OTHER, "robot ended control at once without saying why"))
+
+    @property
+    def in_control(self) -> bool:
+        """Whether the session, or a joint motion, is running."""
+        return self._robot is not None and bool(self._robot.is_in_control)
+
+    def follow(self, setpoint: Setpoint, state: RobotState) -> None:
+        """Hand a palm setpoint to the session."""
+        palm = pose_matrix(setpoint.pose)
+        target = end_effector_of(palm, state.flange_to_end_effector)
+        feed = self._config.twist_feedforward
+        arm = target[:3, 3] - palm[:3, 3]
+        linear = feed * (setpoint.linear + np.cross(setpoint.angular, arm))
+        franky = self._franky
+        with self._calling("follow"):
+            self._tracker.set_target(franky.Affine(target), franky.Twist(linear, feed * setpoint.angular))
+
+    def end_session(self) -> Fault | None:
+        """End the session: bring the arm to rest, or find out why control has ended already."""
+        tracker, self._tracker = self._tracker, None
+        if tracker is None:
+            return None
+        try:
+            with self._calling("end control", 4.0), restored_scheduling():
+                tracker.stop()
+        except VendorError as error:
+            return error.fault
+        return None
+
+    def begin_joint_motion(self, q: Array, speed: float) -> None:
+        """Begin moving the joints to q (rad); `joint_motion_finished` tells when it is over."""
+        with self._calling("begin joint motion"), restored_scheduling():
+            motion = self._franky.JointMotion(np.asarray(q, dtype=np.float64), relative_dynamics_factor=speed)
+            self._robot.move(motion, asynchronous=True)
+
+    def joint_motion_finished(self) -> bool:
+        """Whether the joint motion has ended.
+
+        Raises:
+            VendorError: it ended otherwise than planned.
+        """
+        with self._calling("joint motion"):
+            # join_motion returns False while moving; it raises what ended the motion.
+            return bool(self._robot.join_motion(0.0))
+
+    def stop_joint_motion(self) -> None:
+        """End a joint motion smoothly."""
+        with self._calling("stop joint motion", 4.0), restored_scheduling():
+            self._robot.move(self._franky.JointStopMotion(), asynchronous=True)
+            self._robot.join_motion()
+
+    def clear_errors(self) -> None:
+        """Automatic error recovery."""
+        with self._calling("recover"):
+            if not self._robot.recover_from_errors():
+                raise VendorError(Fault(Cause.REFUSED, "robot did not recover from its errors: look at Desk"))
+
+    def drop(self) -> None:
+        """Let go of the robot object; this closes its connection."""
+        self._tracker = None
+        if self._robot is None:
+            return
+        with contextlib.suppress(VendorError), self._calling("disconnect"):
+            self._robot = None
+
+    def close(self) -> None:
+        """Drop the robot and end the watchdog."""
+        self.drop()
+        self._watchdog.close()
+
+    # ---- inside --------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _calling(self, call: str, limit: float | None = None) -> Iterator[None]:
+        limit = self._config.call_timeout if limit is None else max(limit, self._config.call_timeout)
+        began = time.monotonic()
+        try:
+            with self._watchdog.watch(call, limit):
+                yield
+        except VendorError:
+            raise
+        # The library raises classes of several trees, and plain RuntimeError from its network layer.
+        except Exception as error:
+            waited = time.monotonic() - began if self._watchdog.broke else None
+            raise VendorError(classify(error, self._config.address, broken_after=waited)) from error
+
+    def _construct(self) -> Any:
+        config, franky = self._config, self._franky
+        realtime = (
+            franky.RealtimeConfig.Enforce if config.realtime == "enforce" else franky.RealtimeConfig.Ignore
+        )
+        box: dict[str, Any] = {}
+
+        def construct() -> None:
+            # Also for what the library's own threads inherit from this one.
+            with restored_scheduling():
+                try:
+                    box["robot"] = franky.Robot(config.address, realtime_config=realtime)
+                except Exception as error:
+                    box["error"] = error
+            if box.get("abandoned"):
+                box.pop("robot", None)
+
+        began = time.monotonic()
+        thread = threading.Thread(target=construct, name="franka connect", daemon=True)
+        thread.start()
+        thread.join(config.call_timeout)
+        broken_after = None
+        while thread.is_alive():
+            broken_after = broken_after or time.monotonic() - began
+            if time.monotonic() - began > config.call_timeout + 4.0:
+                box["abandoned"] = True
+                self.abandoned += 1
+                break
+            break_connections(config.address)
+            thread.join(0.2)
+        if "robot" in box:
+            return box.pop("robot")
+        error = box.get("error", DriverError("the constructor did not return"))
+        raise VendorError(classify(error, config.address, broken_after=broken_after)) from error
+
+    def _set_up(self, state: RobotState) -> None:
+        config = self._config
+        with self._calling("set-up"):
+            self._robot.set_collision_behavior(config.collision_torque, config.collision_force)
+            if config.set_load:
+                inertia = np.diag(config.load_inertia).ravel()
+                self._robot.set_load(config.load_mass, list(config.load_centre), inertia.tolist())
+            if config.tool_frame == "palm":
+                nominal = np.asarray(self._robot.state.F_T_NE.matrix)
+                tool = inverse_matrix(nominal) @ PALM_IN_FLANGE
+                self._robot.set_ee(tool.T.ravel().tolist())
+        if config.tool_frame == "palm":
+            got = self._wait_for_tool()
+            if not np.allclose(got, PALM_IN_FLANGE, atol=TOOL_TOLERANCE):
+                raise VendorError(
+                    Fault(
+                        Cause.REFUSED,
+                        f"robot did not take the palm as its end effector: it reports {got[:3, 3].round(4).tolist()}, "
+                        f"asked {PALM_IN_FLANGE[:3, 3].tolist()}; use tool_frame:=desk",
+                    )
+                )
+
+    def _wait_for_tool(self) -> Array:
+        """The end effector the robot reports, once it is the palm; else after a few states."""
+        frame = np.eye(4)
+        for _ in range(20):
+            frame = self.read().flange_to_end_effector
+            if np.allclose(frame, PALM_IN_FLANGE, atol=TOOL_TOLERANCE):
+                break
+        return frame
+
+    def _mode_name(self, mode: Any) -> str:
+        name = self._mode_names.get(mode)
+        if name is None:
+            name = self._mode_names[mode] = str(mode.name)
+        return name
+
+    @staticmethod
+    def _error_names(errors: Any) -> tuple[str, ...]:
+        return tuple(
+            name for name in dir(errors) if not name.startswith("_") and getattr(errors, name) is True
+        )
+
+
+def _import_franky() -> Any:
+    try:
+        import franky
+    except ImportError as error:
+        raise DriverError(
+            "the Franka driver needs franky-control, which is not installed: run make setup EXTRAS=drivers"
+        ) from error
+    if not hasattr(franky, "CartesianImpedanceTracker"):
+        raise DriverError(
+            f"franky-control {getattr(franky, '__version__', '')} has no CartesianImpedanceTracker: install "
+            "franky-control==2.0.0 (make setup EXTRAS=drivers)"
+        )
+    return franky
