@@ -28,6 +28,11 @@ different kernels, whose sums differ in the last bit; contact makes a centimetre
 With a multiple of 8 (4 suffices on AVX-512) a row's result does not depend on how many others are with it."""
 
 
+_LARGEST_S = 10.0
+"""Bound of the normalised observation that a modulation sees, in standard deviations of the demonstrations: a
+world whose physics blows up must not spoil what is learned from the others."""
+
+
 class PolicyError(RfsError):
     """An observation or noise that the policy cannot act on."""
 
@@ -127,7 +132,7 @@ class Policy:
         _check("observation", observation, (rows, self.header.observation_spec.size))
         _check("noise", noise, (rows, spec.horizon, spec.size))
         o = self._padded(observation)
-        s = self._flow.observation_normalizer.normalize(o)
+        s = self._normalized(o)
         a_0, a_r, direct, replaced = self._modulation(s, self._padded(noise))
         a_b = self._flow.push(o, a_0)
         if direct is not None and replaced is not None:
@@ -154,8 +159,10 @@ class Policy:
     @torch.inference_mode()
     def normalize(self, observation: NDArray[np.float32]) -> Tensor:
         """The observation as the modulation sees it. Shape (N, O), in the units of the spec -> (N, O)."""
-        o = torch.from_numpy(observation).to(self._device)
-        return self._flow.observation_normalizer.normalize(o)
+        return self._normalized(torch.from_numpy(observation).to(self._device))
+
+    def _normalized(self, o: Tensor) -> Tensor:
+        return self._flow.observation_normalizer.normalize(o).clamp(-_LARGEST_S, _LARGEST_S)
 
     def _padded(self, array: NDArray[np.float32]) -> Tensor:
         """The array as a tensor whose number of rows is a multiple of `_ROWS`, zeros below."""

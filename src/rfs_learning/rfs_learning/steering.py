@@ -196,6 +196,8 @@ class HeadArchitecture:
     """Units of every hidden layer."""
     hidden_layers: int = 2
     """Number of hidden layers."""
+    observation_clip: int = 5
+    """Bound of the observation after the head's own normaliser: what hardly varied must not drive it."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -245,7 +247,8 @@ class SteeringHead(nn.Module):
 
     def forward(self, observation: Tensor, noise: Tensor) -> Steering:
         """See `rfs_learning.modulation.Modulation`."""
-        z: Tensor = self.layers(self.observation_normalizer.normalize(observation))
+        clip = float(self.architecture.observation_clip)
+        z: Tensor = self.layers(self.observation_normalizer.normalize(observation).clamp(-clip, clip))
         return self.layout.decode(z, noise if self.a0 == "normal" else torch.zeros_like(noise))
 
     @classmethod

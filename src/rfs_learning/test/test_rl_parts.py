@@ -53,16 +53,26 @@ def test_only_the_critic_sees_what_is_privileged():
     assert actor_critic.make_critic(plain, [16]).obs_dim == 3
 
 
+def test_an_outlier_is_clipped_after_the_normaliser():
+    made = actor()
+    with torch.no_grad():
+        made.obs_normalizer._std.fill_(0.01)
+    latent = made.get_latent(TensorDict({"policy": torch.tensor([[0.02, 1.0, -1e9]])}, batch_size=[1]))
+    torch.testing.assert_close(latent, torch.tensor([[1.0, 5.0, -5.0]]))  # 0.02 / (0.01 + eps 0.01) = 1
+
+
 def test_the_deployed_head_is_the_actors_mean_bit_for_bit():
     made = actor()
     with torch.no_grad():
         made.mlp[-1].weight.normal_()
     made.update_normalization(OBSERVATIONS)
+    seen = OBSERVATIONS.clone()
+    seen["policy"][0, 0] = 1e6  # clipped by both
     head = actor_critic.to_head(made, LAYOUT)
     with torch.no_grad():
-        z = made(OBSERVATIONS)
+        z = made(seen)
         expected = LAYOUT.decode(z, torch.zeros(8, 2, 2))
-        got = head(OBSERVATIONS["policy"], torch.zeros(8, 2, 2))
+        got = head(seen["policy"], torch.zeros(8, 2, 2))
     assert float(z.abs().max()) > 0.1
     assert torch.equal(got.a_0, expected.a_0)
     assert torch.equal(got.a_r, expected.a_r)

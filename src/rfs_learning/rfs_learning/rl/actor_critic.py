@@ -17,6 +17,8 @@ from rfs_learning.steering import HeadArchitecture, SteeringHead, SteeringLayout
 
 _ACTIVATION = "swish"
 """rsl_rl's name for SiLU, the activation of a deployed head."""
+_CLIP = 5
+"""Bound of normalised observations."""
 
 
 class GroupGaussian(GaussianDistribution):  # type: ignore[misc]
@@ -49,6 +51,15 @@ class GroupGaussian(GaussianDistribution):  # type: ignore[misc]
         nn.init.zeros_(last.bias)
 
 
+class ClippedModel(MLPModel):  # type: ignore[misc]
+    """A model whose observations are clipped after its normaliser, as a deployed head does it."""
+
+    def get_latent(self, obs: TensorDict, masks: Tensor | None = None, hidden_state: Any = None) -> Tensor:
+        """See rsl_rl."""
+        latent: Tensor = super().get_latent(obs, masks, hidden_state)
+        return latent.clamp(-_CLIP, _CLIP)
+
+
 def observation_groups(observations: TensorDict) -> dict[str, list[str]]:
     """Which observations actor and critic see: the critic may see more."""
     critic = [name for name in (ACTOR_OBSERVATION, PRIVILEGED_OBSERVATION) if name in observations.keys()]  # noqa: SIM118
@@ -69,7 +80,7 @@ def make_actor(
         (sizes["residual"], *residual_std),
         (sizes["direct"], *residual_std),
     ]
-    return MLPModel(
+    return ClippedModel(
         observations,
         observation_groups(observations),
         "actor",
@@ -83,7 +94,7 @@ def make_actor(
 
 def make_critic(observations: TensorDict, hidden: list[int]) -> MLPModel:
     """The value function."""
-    return MLPModel(
+    return ClippedModel(
         observations,
         observation_groups(observations),
         "critic",
@@ -108,7 +119,7 @@ def distribution(actor: MLPModel) -> GroupGaussian:
 def to_head(actor: MLPModel, layout: SteeringLayout, a0: str = "normal") -> SteeringHead:
     """The deployable mean of the actor, normaliser included."""
     linear = [module for module in actor.mlp if isinstance(module, nn.Linear)]
-    architecture = HeadArchitecture(actor.obs_dim, linear[0].out_features, len(linear) - 1)
+    architecture = HeadArchitecture(actor.obs_dim, linear[0].out_features, len(linear) - 1, _CLIP)
     head = SteeringHead(architecture, layout, a0)
     copied: dict[str, Tensor] = {f"layers.{name}": value for name, value in actor.mlp.state_dict().items()}
     normalizer: Any = actor.obs_normalizer

@@ -27,6 +27,9 @@ ACTOR_OBSERVATION = "policy"
 PRIVILEGED_OBSERVATION = "privileged"
 """What only the critic sees, in simulation; absent where the environment offers nothing."""
 
+_LARGEST_PRIVILEGED = 30.0
+"""Bound of privileged values, SI units; the fastest finger joint makes 30 rad/s."""
+
 
 class GivenSteering:
     """A modulation that does what it is told: z is put in before each decision."""
@@ -160,5 +163,7 @@ class ModulatedEnv(RslVecEnv):  # type: ignore[misc]
     def _groups(self, observation: NDArray[np.float32], privileged: NDArray[np.float32] | None) -> TensorDict:
         groups = {ACTOR_OBSERVATION: self._policy.normalize(observation)}
         if privileged is not None:
-            groups[PRIVILEGED_OBSERVATION] = torch.from_numpy(np.asarray(privileged, np.float32))
+            # As with the policy's observation: one world that blows up must not spoil a normaliser.
+            bounded = np.clip(np.asarray(privileged, np.float32), -_LARGEST_PRIVILEGED, _LARGEST_PRIVILEGED)
+            groups[PRIVILEGED_OBSERVATION] = torch.from_numpy(bounded)
         return TensorDict(groups, batch_size=[self.num_envs])
