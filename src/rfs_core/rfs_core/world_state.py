@@ -1,7 +1,7 @@
 """What a task may know of N worlds at one instant: arrays that any engine fills and task terms read.
 
-Every array has the number of worlds N as its first axis. Positions and poses are in the base frame `fr3_link0`;
-SI units; float64.
+Every array has the number of worlds N as its first axis. Positions and poses are in the base frame
+`fr3_link0`; SI units; float64.
 """
 
 from dataclasses import dataclass, fields
@@ -43,8 +43,8 @@ class WorldState:
     goal_position: NDArray[np.float64]
     """m, where the object's centre shall go. Shape: (N, 3)"""
     contacts: NDArray[np.bool_]
-    """Which parts of the hand touched the object within the last control step, order of `robot.CONTACT_NAMES`.
-    Shape: (N, 5)"""
+    """Which parts of the hand touched the object within the last control step, order of
+    `robot.CONTACT_NAMES`. Shape: (N, 5)"""
     held_steps: NDArray[np.int64]
     """Consecutive control steps, up to now, at which the task's momentary condition held. Shape: (N,)"""
 

@@ -162,7 +162,8 @@ def test_observation_holds_every_part_where_the_spec_says() -> None:
     observation = grasp.observe(state)
     parts = grasp.OBSERVATION_SPEC.unpack(observation)
 
-    assert observation.dtype == np.float32 and observation.shape == (1, grasp.OBSERVATION_SPEC.size)
+    assert observation.dtype == np.float32
+    assert observation.shape == (1, grasp.OBSERVATION_SPEC.size)
     np.testing.assert_allclose(parts["arm_position"][0], np.arange(7))
     np.testing.assert_allclose(parts["hand_position"][0], 10 + np.arange(16))
     np.testing.assert_allclose(parts["palm_position"][0], [0.5, 0.0, 0.13], rtol=1e-6)
@@ -181,11 +182,13 @@ def test_drawn_episodes_stay_within_their_ranges_and_use_all_objects() -> None:
         base = next(o for o in grasp.OBJECTS if o.name == start.shape.name)
         seen.add(base.name)
         ratio = np.divide(start.shape.size, base.size)
-        assert (ratio >= config.object_scale[0]).all() and (ratio <= config.object_scale[1]).all()
+        assert (ratio >= config.object_scale[0]).all()
+        assert (ratio <= config.object_scale[1]).all()
         assert config.object_mass[0] <= start.object_mass <= config.object_mass[1]
         assert config.object_friction[0] <= start.object_friction <= config.object_friction[1]
         x, y, z = start.object_position
-        assert config.object_x[0] <= x <= config.object_x[1] and config.object_y[0] <= y <= config.object_y[1]
+        assert config.object_x[0] <= x <= config.object_x[1]
+        assert config.object_y[0] <= y <= config.object_y[1]
         assert z == start.shape.half_height  # it stands on the table
         assert start.goal_position.tolist() == [x, y, z + config.goal_rise]
         assert np.abs(start.arm_position - grasp.ARM_START).max() <= config.arm_offset
@@ -198,13 +201,15 @@ def test_drawn_episodes_stay_within_their_ranges_and_use_all_objects() -> None:
 def test_round_objects_stay_round_when_scaled() -> None:
     starts = [grasp.draw_episode(episode_rng(0, e, "reset")) for e in range(60)]
     round_ones = [s.shape for s in starts if s.shape.kind != "box"]
-    assert round_ones and all(shape.size[0] == shape.size[1] for shape in round_ones)
+    assert round_ones
+    assert all(shape.size[0] == shape.size[1] for shape in round_ones)
 
 
 def test_equal_seed_and_episode_draw_the_same_start() -> None:
     first, again = (grasp.draw_episode(episode_rng(3, 7, "reset")) for _ in range(2))
     other = grasp.draw_episode(episode_rng(3, 8, "reset"))
-    assert first.shape == again.shape and (first.arm_position == again.arm_position).all()
+    assert first.shape == again.shape
+    assert (first.arm_position == again.arm_position).all()
     assert (first.arm_position != other.arm_position).any()
 
 
@@ -221,13 +226,13 @@ def test_arm_start_is_a_feasible_pose() -> None:
 
 
 def test_unknown_task_names_those_that_exist() -> None:
-    with pytest.raises(tasks.UnknownTaskError, match="juggle.*grasp"):
+    with pytest.raises(tasks.UnknownTaskError, match=r"juggle.*grasp"):
         tasks.load("juggle")
 
 
 def test_unknown_or_impossible_task_option_is_refused() -> None:
     assert tasks.configure("grasp", {"hold_steps": 3}).hold_steps == 3
-    with pytest.raises(ConfigError, match="hold_step.*hold_steps"):
+    with pytest.raises(ConfigError, match=r"hold_step.*hold_steps"):
         tasks.configure("grasp", {"hold_step": 3})
     with pytest.raises(ConfigError, match="hold_steps"):
         tasks.configure("grasp", {"hold_steps": 0})

@@ -46,7 +46,8 @@ def test_take_keeps_every_field_of_the_chosen_worlds_in_order() -> None:
             if field.name == "contacts":
                 assert array.shape == (2, 5)
                 continue
-            assert (array[0] == 2).all() and (array[1] == 0).all(), field.name
+            assert (array[0] == 2).all(), field.name
+            assert (array[1] == 0).all(), field.name
 
 
 def test_take_accepts_a_mask() -> None:

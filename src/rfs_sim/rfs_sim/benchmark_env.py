@@ -2,9 +2,10 @@
 
     ros2 run rfs_sim benchmark_env
 
-Plays the demonstrator on grasp and times `step` while hand and object are in contact: with observation, reward,
-success, disturbances, control law and inverse kinematics. Then it integrates the very same states and controls once
-more with nothing but `mujoco.rollout`. Both in CPU time of this process on one thread, repeats interleaved, medians.
+Plays the demonstrator on grasp and times `step` while hand and object are in contact: with observation,
+reward, success, disturbances, control law and inverse kinematics. Then it integrates the very same states
+and controls once more with nothing but `mujoco.rollout`. Both in CPU time of this process on one thread,
+repeats interleaved, medians.
 """
 
 import argparse
@@ -92,7 +93,13 @@ def run(num_envs: int, repeats: int, physics_dt: float, seed: int = 0) -> Benchm
             physics_time += time.process_time() - began
         count = len(steps) * robot.HORIZON * num_envs
         rows.append(
-            (count / environment_time, count / physics_time, physics_time / environment_time, np.mean(contact), reset_time)
+            (
+                count / environment_time,
+                count / physics_time,
+                physics_time / environment_time,
+                np.mean(contact),
+                reset_time,
+            )
         )
     median = np.median(np.array(rows[1:]), axis=0)
     env.close()
@@ -117,7 +124,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the figures here")
     args = parser.parse_args()
     result = run(args.num_envs, args.repeats, args.physics_dt)
-    table = Table(title=f"grasp in contact, {args.num_envs} environments, dt {1e3 * args.physics_dt:g} ms, 1 thread")
+    table = Table(
+        title=f"grasp in contact, {args.num_envs} environments, dt {1e3 * args.physics_dt:g} ms, 1 thread"
+    )
     for heading, align in (("figure", "left"), ("median", "right"), ("goal", "right")):
         table.add_column(heading, justify=align)  # type: ignore[arg-type]
     table.add_row("control steps per CPU-second, all included", f"{result.environment_rate:,.0f}", ">= 4,000")

@@ -1,15 +1,16 @@
 """A scripted demonstrator of grasp: state feedback, low gain, imperfect on purpose.
 
-Its action is a function of the observation alone, so a policy can imitate it, and a policy's mistakes are met by the
-same answer. It has no clock and no memory: whether to approach, close or lift is read from where palm, object and
-fingers are.
+Its action is a function of the observation alone, so a policy can imitate it, and a policy's mistakes are
+met by the same answer. It has no clock and no memory: whether to approach, close or lift is read from where
+palm, object and fingers are.
 
-What is imperfect, drawn once per episode: it takes the object to be somewhat off (`belief_error`), and in a share of
-the episodes its fingers close only in part (`partial_closing`). Execution noise is added to what is executed and left
-out of what is recorded (as in DART, Laskey et al., CoRL 2017), so that a policy also learns to come back.
+What is imperfect, drawn once per episode: it takes the object to be somewhat off (`belief_error`), and in a
+share of the episodes its fingers close only in part (`partial_closing`). Execution noise is added to what
+is executed and left out of what is recorded (as in DART, Laskey et al., CoRL 2017), so that a policy also
+learns to come back.
 
-The grasp itself (pitch of the palm, place of the object in the palm, postures of the fingers) was found by the
-cross-entropy method; the constants below name the command.
+The grasp itself (pitch of the palm, place of the object in the palm, postures of the fingers) was found by
+the cross-entropy method; the constants below name the command.
 """
 
 from collections.abc import Sequence
@@ -29,19 +30,20 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class GraspPosture:
-    """The grasp that the demonstrator aims for. Found by `python -m rfs_sim.grasp_search`."""
+    """The grasp that the demonstrator aims for. Found by `python -m rfs_sim.grasp_search --iterations 28
+    --seed 0` (0.94 success over 256 other episodes at dt 10 ms), rounded."""
 
-    pitch: float = 0.56
+    pitch: float = 0.486
     """rad, palm x below the horizontal"""
-    object_in_palm: tuple[float, float, float] = (0.034, -0.0112, -0.0774)
+    object_in_palm: tuple[float, float, float] = (0.0385, -0.0092, -0.0712)
     """m, where the object's centre shall lie in the palm frame"""
-    finger_open: tuple[float, float, float] = (0.329, 0.259, 0.532)
+    finger_open: tuple[float, float, float] = (0.306, 0.549, 0.573)
     """rad: mcp, pip, dip of the three fingers, open"""
-    thumb_open: tuple[float, float, float, float] = (1.331, 1.504, 0.174, -0.161)
+    thumb_open: tuple[float, float, float, float] = (1.421, 1.425, 0.140, 0.104)
     """rad: cmc, axl, mcp, ipl, open"""
-    finger_closed: tuple[float, float, float] = (0.654, 0.951, 1.220)
+    finger_closed: tuple[float, float, float] = (0.558, 1.100, 1.301)
     """rad: closed beyond the object; the difference to where it stops them is the grip"""
-    thumb_closed: tuple[float, float, float, float] = (1.361, 0.744, 0.823, 0.396)
+    thumb_closed: tuple[float, float, float, float] = (1.430, 0.860, 0.839, 0.323)
     """rad"""
 
     def hand(self, fingers: tuple[float, ...], thumb: tuple[float, ...]) -> Array:
@@ -53,15 +55,25 @@ class GraspPosture:
 class DemonstratorConfig:
     """How the demonstrator moves and what is wrong with it."""
 
-    gain: float = param(0.28, doc="Share of the remaining distance taken per control step.", low=0.0, high=1.0)
+    gain: float = param(
+        0.28, doc="Share of the remaining distance taken per control step.", low=0.0, high=1.0
+    )
     hover: float = param(0.08, doc="Height above the grasp from which it descends.", unit="m", low=0.0)
-    funnel: float = param(4.0, doc="Metres above the grasp per metre beside it, beyond `funnel_radius`.", low=0.0)
-    funnel_radius: float = param(0.008, doc="Beside the grasp by less than this it may be all down.", unit="m")
+    funnel: float = param(
+        4.0, doc="Metres above the grasp per metre beside it, beyond `funnel_radius`.", low=0.0
+    )
+    funnel_radius: float = param(
+        0.008, doc="Beside the grasp by less than this it may be all down.", unit="m"
+    )
     close_within: float = param(0.014, doc="Palm this near to the grasp: start closing.", unit="m", low=0.0)
     let_go_beyond: float = param(0.05, doc="Palm this far from the grasp: open again.", unit="m", low=0.0)
     lift_speed: float = param(0.022, doc="Largest rise per control step.", unit="m", low=0.0)
-    belief_error: float = param(0.0, doc="Standard deviation of where it takes the object to be.", unit="m", low=0.0)
-    bias: tuple[float, float, float] = param((0.0, 0.0, 0.0), doc="Same error in every episode, palm frame.", unit="m")
+    belief_error: float = param(
+        0.0, doc="Standard deviation of where it takes the object to be.", unit="m", low=0.0
+    )
+    bias: tuple[float, float, float] = param(
+        (0.0, 0.0, 0.0), doc="Same error in every episode, palm frame.", unit="m"
+    )
     partial_share: float = param(0.0, doc="Share of the episodes with partial closing.", low=0.0, high=1.0)
     partial_closing: float = param(0.6, doc="How far the fingers then close.", low=0.0, high=1.0)
     noise_position: float = param(0.0, doc="Execution noise on the palm, per step.", unit="m", low=0.0)
@@ -100,8 +112,11 @@ class GraspDemonstrator:
         self._closing = np.ones((num_envs, 1))
         self._rngs: list[np.random.Generator] = [np.random.default_rng(i) for i in range(num_envs)]
 
-    def reset(self, seed: int, episodes: NDArray[np.integer], envs: NDArray[np.integer] | None = None) -> None:
-        """Draws what is wrong with the demonstrator in the episodes that some environments (None: all) now play."""
+    def reset(
+        self, seed: int, episodes: NDArray[np.integer], envs: NDArray[np.integer] | None = None
+    ) -> None:
+        """Draws what is wrong with the demonstrator in the episodes that some environments (None: all) now
+        play."""
         config = self.config
         for env, episode in zip(range(len(self._rngs)) if envs is None else envs, episodes, strict=True):
             rng = episode_rng(seed, int(episode), "demonstrator")
@@ -149,7 +164,8 @@ class GraspDemonstrator:
         move = config.gain * approach
         to_goal = part["goal_position"] - part["object_position"]
         lift = np.stack(
-            [0 * rise, 0 * rise, np.clip(config.gain * to_goal[:, 2], -config.lift_speed, config.lift_speed)], axis=1
+            [0 * rise, 0 * rise, np.clip(config.gain * to_goal[:, 2], -config.lift_speed, config.lift_speed)],
+            axis=1,
         )
         move = np.where(lifting[:, None], lift, np.where(closing[:, None], 0.5 * move, move))
         turn = config.gain * se3.rotvec_from_quat(se3.quat_multiply(target, se3.quat_conjugate(palm)))
@@ -159,7 +175,8 @@ class GraspDemonstrator:
         return np.asarray(robot.DEFAULT_ACTION_SPEC.clip(action))
 
     def _palm_target(self, object_rotation: Array) -> Array:
-        """Palm orientation for the grasp: pitched down, turned about the vertical as the object is, modulo 90 deg."""
+        """Palm orientation for the grasp: pitched down, turned about the vertical as the object is, modulo
+        90 deg."""
         heading = np.arctan2(object_rotation[:, 1], object_rotation[:, 0])
         heading = (heading + np.pi / 4) % (np.pi / 2) - np.pi / 4
         zero = np.zeros_like(heading)

@@ -118,8 +118,8 @@ def collect(
             bar.set_postfix(played=played, success=f"{np.mean(successes or [0]):.2f}")
             if keep == "success" and played >= 20 * episodes and len(successes) < played / 50:
                 raise DemonstrationError(
-                    f"only {len(successes)} of {played} episodes succeeded: the demonstrator does not work here; "
-                    "keep all episodes, or change its configuration."
+                    f"only {len(successes)} of {played} episodes succeeded: the demonstrator does not work "
+                    "here; keep all episodes, or change its configuration."
                 )
     env.close()
     lengths = [len(o) for o in observations]
@@ -147,7 +147,9 @@ def collect(
     )
 
 
-def _play(env: Any, demonstrator: GraspDemonstrator, seed: int, episodes: NDArray[np.integer]) -> tuple[Any, ...]:
+def _play(
+    env: Any, demonstrator: GraspDemonstrator, seed: int, episodes: NDArray[np.integer]
+) -> tuple[Any, ...]:
     """One episode in every environment: observations, recorded actions, lengths and success."""
     n, steps = env.num_envs, env.max_episode_steps
     seen = np.zeros((n, steps, env.observation_spec.size), dtype=np.float32)
@@ -169,14 +171,18 @@ def _play(env: Any, demonstrator: GraspDemonstrator, seed: int, episodes: NDArra
 def main() -> None:
     """Entry point of `ros2 run rfs_sim collect_demonstrations`."""
     parser = argparse.ArgumentParser(
-        prog="collect_demonstrations", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="collect_demonstrations",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--task", default="grasp", help="task to demonstrate (default: %(default)s)")
     parser.add_argument("--episodes", type=int, default=400, help="episodes to keep (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the episodes (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="file to write, .npz")
     parser.add_argument("--keep", choices=("all", "success"), default="all", help="episodes to keep")
-    parser.add_argument("--num-envs", type=int, default=64, help="episodes side by side (default: %(default)s)")
+    parser.add_argument(
+        "--num-envs", type=int, default=64, help="episodes side by side (default: %(default)s)"
+    )
     parser.add_argument("--physics-dt", type=float, default=0.01, help="time step, s (default: %(default)s)")
     parser.add_argument("--disturbance", type=float, default=1.0, help="factor on the torque pulses")
     group = parser.add_argument_group("demonstrator")

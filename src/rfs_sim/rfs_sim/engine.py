@@ -1,9 +1,10 @@
-"""MuJoCo as the engine of N independent worlds: set a start, hold joint targets, step one control step, read arrays.
+"""MuJoCo as the engine of N independent worlds: set a start, hold joint targets, step one control step,
+read arrays.
 
-One `mujoco.rollout` call advances all worlds by one control step, in C, without the GIL. Every world has a model of
-its own, into which a reset writes the drawn object, friction, mass and gains. Each control step starts its solver
-cold, so that a world's next state depends on its state and targets only: the node (N = 1) and the vector environment
-(any N) integrate alike, bit for bit.
+One `mujoco.rollout` call advances all worlds by one control step, in C, without the GIL. Every world has a
+model of its own, into which a reset writes the drawn object, friction, mass and gains. Each control step
+starts its solver cold, so that a world's next state depends on its state and targets only: the node (N = 1)
+and the vector environment (any N) integrate alike, bit for bit.
 """
 
 import copy
@@ -76,8 +77,8 @@ class MujocoEngine:
         self.substeps = round(ratio)
         if self.substeps < 1 or abs(ratio - self.substeps) > 1e-9:
             raise EngineError(
-                f"physics_dt {scene.physics_dt:g} s does not divide the control step of {robot.CONTROL_DT:g} s: "
-                "choose 0.01, 0.005, 0.0025, ..."
+                f"physics_dt {scene.physics_dt:g} s does not divide the control step of "
+                f"{robot.CONTROL_DT:g} s: choose 0.01, 0.005, 0.0025, ..."
             )
         self.scene = scene
         self.num_worlds = num_worlds
@@ -138,9 +139,16 @@ class MujocoEngine:
         self._before[:] = self._state
         self._before[:, 0] = 0.0
         self._rollout.rollout(
-            self.models, self._data, self._before, control, control_spec=CONTROL_SPEC, skip_checks=True,
-            nstep=self.substeps, state=self._states, sensordata=self._sensors,
-        )  # fmt: skip
+            self.models,
+            self._data,
+            self._before,
+            control,
+            control_spec=CONTROL_SPEC,
+            skip_checks=True,
+            nstep=self.substeps,
+            state=self._states,
+            sensordata=self._sensors,
+        )
         last = self._states[:, -1]
         # MuJoCo resets a world that it cannot integrate: its clock then shows.
         in_time = np.abs(last[:, 0] - self._expected_time) < 1e-9

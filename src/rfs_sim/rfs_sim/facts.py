@@ -44,7 +44,8 @@ class Shape:
 
 @dataclass(frozen=True)
 class Mesh:
-    """One visual mesh of a Menagerie checkout: file below its model's `assets` folder, and its place in the link."""
+    """One visual mesh of a Menagerie checkout: file below its model's `assets` folder, and its place in the
+    link."""
 
     file: str
     material: str
@@ -214,8 +215,9 @@ ARM_LINKS: tuple[Link, ...] = (
             (0.727579, 0.0978688, -0.24906, 0.63168),
             (0.000223836, 0.000223642, 5.64132e-05),
         ),
-        # Source: the third moment reads 5.64132e-07, which breaks no inequality but is 100 times below what the
-        # link's mass and size allow (and below the LEAP's finger links); the armature of 0.074 hides it anyway.
+        # Source: the third moment reads 5.64132e-07, which breaks no inequality but is 100 times below what
+        # the link's mass and size allow (and below the LEAP's finger links); the armature of 0.074 hides it
+        # anyway.
         shapes=(
             _capsule((0.0, 0.0, 0.02, 0.0, 0.0, 0.062), 0.044, "white"),
             _cylinder((0.0, 0.0, 0.09, 0.0, 0.0, 0.107), 0.032, "grey"),
@@ -255,7 +257,8 @@ PALM_LINK = Link(
 """The LEAP's own palm body: x along the fingers, -z is the side the fingers close to."""
 
 PALM_FRAME_IN_LEAP: Vector = (-0.030, -0.0224, -0.034)
-"""The project's palm frame in the LEAP's palm body: on the palm's surface, under the middle finger, same axes."""
+"""The project's palm frame in the LEAP's palm body: on the palm's surface, under the middle finger, same
+axes."""
 
 
 def _finger(prefix: str, base: Vector) -> tuple[Link, ...]:

@@ -1,8 +1,10 @@
-"""Finds the demonstrator's grasp by the cross-entropy method: `python -m rfs_sim.grasp_search --iterations 24`.
+"""Finds the demonstrator's grasp by the cross-entropy method: `python -m rfs_sim.grasp_search --iterations
+24`.
 
-Every candidate posture plays the same few episodes; the best eighth gives the next mean and spread. What counts is the task's reward, its lift and success terms weighted by how upright the object stays over
-the whole lift and hold, so that the grasp found neither tips the object nor loses it later.
-Rubinstein and Kroese, "The cross-entropy method" (2004).
+Every candidate posture plays the same few episodes; the best eighth gives the next mean and spread. What
+counts is the task's reward, its lift and success terms weighted by how upright the object stays over the
+whole lift and hold, so that the grasp found neither tips the object nor loses it later. Rubinstein and
+Kroese, "The cross-entropy method" (2004).
 """
 
 import argparse
@@ -19,7 +21,7 @@ Array = NDArray[np.float64]
 
 _SPREAD = np.array(
     [0.15, 0.012, 0.008, 0.012, *[0.2] * 3, 0.25, 0.25, 0.2, 0.2, *[0.25] * 3, 0.25, 0.25, 0.3, 0.3]
-)  # fmt: skip
+)
 """Initial standard deviation of the posture's 18 numbers, in the order of `GraspPosture`."""
 
 
@@ -56,7 +58,9 @@ def unpack(values: Array) -> GraspPosture:
     )  # type: ignore[arg-type]
 
 
-def score(env: MujocoVecEnv, demonstrator: GraspDemonstrator, seed: int, episodes: Array) -> tuple[Array, Array]:
+def score(
+    env: MujocoVecEnv, demonstrator: GraspDemonstrator, seed: int, episodes: Array
+) -> tuple[Array, Array]:
     """Plays an episode in every environment. Returns value and success. Shapes: (N,)"""
     observation = env.reset(seed, episodes)
     demonstrator.reset(seed, episodes)
@@ -95,18 +99,24 @@ def search(
         samples = mean + deviation * rng.standard_normal((candidates, len(mean)))
         postures = [unpack(sample) for sample in samples for _ in range(episodes)]
         demonstrator = GraspDemonstrator(env.num_envs, posture=postures)
-        value, success = score(env, demonstrator, seed, np.tile(i * episodes + np.arange(episodes), candidates))
+        value, success = score(
+            env, demonstrator, seed, np.tile(i * episodes + np.arange(episodes), candidates)
+        )
         value = value.reshape(candidates, episodes).mean(axis=1)
         best = samples[np.argsort(value)[-max(4, candidates // 8) :]]
         mean = 0.3 * mean + 0.7 * best.mean(axis=0)
         deviation = 0.3 * deviation + 0.7 * np.maximum(best.std(axis=0), 0.05 * _SPREAD)
-        bar.set_postfix(value=f"{value.mean():.1f}", best=f"{value.max():.1f}", success=f"{success.mean():.2f}")
+        bar.set_postfix(
+            value=f"{value.mean():.1f}", best=f"{value.max():.1f}", success=f"{success.mean():.2f}"
+        )
     return unpack(mean)
 
 
 def main() -> None:
     """Entry point."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--iterations", type=int, default=24)
     parser.add_argument("--candidates", type=int, default=48)
     parser.add_argument("--episodes", type=int, default=8, help="episodes per candidate")

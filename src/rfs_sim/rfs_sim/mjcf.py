@@ -1,13 +1,14 @@
 """Writes the MuJoCo model (MJCF) of the world: FR3, LEAP right hand, table, objects, cameras.
 
-Everything is primitives around published frames (see `facts`), so no mesh has to be shipped or downloaded. With a
-checkout of MuJoCo Menagerie its meshes can be used for the looks; contacts stay the same primitives.
+Everything is primitives around published frames (see `facts`), so no mesh has to be shipped or downloaded.
+With a checkout of MuJoCo Menagerie its meshes can be used for the looks; contacts stay the same primitives.
 
 The text is written so that other engines read it without loss:
 - a joint is driven by a `position` and a `velocity` actuator under the joint's own torque limit;
 - which bodies may touch is said by `<exclude>`, not by contact bitmasks;
 - no contact has a gap or a margin;
-- an object's body carries one geom per kind of shape ("slots"); `objects.shape_object` chooses the active one.
+- an object's body carries one geom per kind of shape ("slots"); `objects.shape_object` chooses the active
+one.
 
 The model's world frame is the base frame `fr3_link0`; the table's top is its plane z = 0.
 """
@@ -35,7 +36,8 @@ HAND_KV = 0.1
 SLOT_KINDS = ("box", "cylinder", "capsule")
 """Kinds of shape an object can take; a slot geom each."""
 UNUSED_SLOT_SIZE = 0.0005
-"""m: size of the slots an object does not use (engines that ignore bitmasks still see them, inside the used one)."""
+"""m: size of the slots an object does not use (engines that ignore bitmasks still see them, inside the used
+one)."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class SceneConfig:
     objects: tuple[str, ...] = ("object",)
     """Names of the free objects."""
     menagerie: Path | None = None
-    """Folder of a MuJoCo Menagerie checkout: its meshes replace our primitives for the cameras. None: primitives."""
+    """Folder of a MuJoCo Menagerie checkout: its meshes replace our primitives for the cameras. None:
+    primitives."""
 
 
 def write(config: SceneConfig) -> str:
@@ -102,8 +105,8 @@ def _visual(root: ET.Element) -> None:
 
 def _default(root: ET.Element) -> None:
     default = ET.SubElement(root, "default")
-    # Hand against hand needs no friction (condim 1 is the cheapest); an object's priority brings its own friction
-    # to every contact it takes part in.
+    # Hand against hand needs no friction (condim 1 is the cheapest); an object's priority brings its own
+    # friction to every contact it takes part in.
     ET.SubElement(
         default, "geom", condim="1", friction="0.8 0.005 0.0001", solref="0.01 1", margin="0", gap="0"
     )
@@ -114,13 +117,26 @@ def _default(root: ET.Element) -> None:
 def _assets(root: ET.Element) -> ET.Element:
     asset = ET.SubElement(root, "asset")
     ET.SubElement(
-        asset, "texture", type="skybox", builtin="gradient", rgb1="0.75 0.83 0.92", rgb2="0.97 0.97 0.98",
-        width="64", height="64",
-    )  # fmt: skip
+        asset,
+        "texture",
+        type="skybox",
+        builtin="gradient",
+        rgb1="0.75 0.83 0.92",
+        rgb2="0.97 0.97 0.98",
+        width="64",
+        height="64",
+    )
     ET.SubElement(
-        asset, "texture", name="floor", type="2d", builtin="checker", rgb1="0.82 0.83 0.85", rgb2="0.70 0.72 0.75",
-        width="64", height="64",
-    )  # fmt: skip
+        asset,
+        "texture",
+        name="floor",
+        type="2d",
+        builtin="checker",
+        rgb1="0.82 0.83 0.85",
+        rgb2="0.70 0.72 0.75",
+        width="64",
+        height="64",
+    )
     ET.SubElement(asset, "material", name="floor", texture="floor", texrepeat="8 8", reflectance="0.03")
     for name, rgba, specular, shininess in (
         ("white", "0.93 0.94 0.95 1", "0.4", "0.5"),
@@ -141,7 +157,8 @@ def _surroundings(world: ET.Element) -> None:
     ET.SubElement(
         world, "light", pos="1.4 1.0 1.6", dir="-0.6 -0.6 -1", diffuse="0.25 0.25 0.25", castshadow="false"
     )
-    # Contacts with the table are with an infinite plane (cheap, no edges); cameras and rays see the board below it.
+    # Contacts with the table are with an infinite plane (cheap, no edges); cameras and rays see the board
+    # below it.
     ET.SubElement(
         world, "geom", name="table", type="plane", size="1 1 0.1", rgba="0 0 0 0", condim="3", group="3"
     )
@@ -161,13 +178,21 @@ def _surroundings(world: ET.Element) -> None:
         material="floor",
     )
     ET.SubElement(
-        world, "camera", name="camera", pos="1.22 -0.72 0.58",
-        xyaxes=_camera_axes((1.22, -0.72, 0.58), (0.42, 0.0, 0.18)), fovy="40",
-    )  # fmt: skip
+        world,
+        "camera",
+        name="camera",
+        pos="1.22 -0.72 0.58",
+        xyaxes=_camera_axes((1.22, -0.72, 0.58), (0.42, 0.0, 0.18)),
+        fovy="40",
+    )
     ET.SubElement(
-        world, "camera", name="table_camera", pos="1.15 0.25 0.60",
-        xyaxes=_camera_axes((1.15, 0.25, 0.60), (0.52, 0.0, 0.06)), fovy="42",
-    )  # fmt: skip
+        world,
+        "camera",
+        name="table_camera",
+        pos="1.15 0.25 0.60",
+        xyaxes=_camera_axes((1.15, 0.25, 0.60), (0.52, 0.0, 0.06)),
+        fovy="42",
+    )
 
 
 def _camera_axes(position: tuple[float, float, float], target: tuple[float, float, float]) -> str:
@@ -187,9 +212,13 @@ def _link(parent: ET.Element, link: facts.Link, menagerie: Path | None, asset: E
         body.set("gravcomp", "1")
     if link.inertia is not None:
         ET.SubElement(
-            body, "inertial", mass=f"{link.inertia.mass:g}", pos=_numbers(link.inertia.position),
-            quat=_numbers(link.inertia.quaternion), diaginertia=_numbers(link.inertia.diagonal),
-        )  # fmt: skip
+            body,
+            "inertial",
+            mass=f"{link.inertia.mass:g}",
+            pos=_numbers(link.inertia.position),
+            quat=_numbers(link.inertia.quaternion),
+            diaginertia=_numbers(link.inertia.diagonal),
+        )
     if link.joint:
         arm = link.joint in robot.ARM_JOINT_NAMES
         if arm:
@@ -200,9 +229,16 @@ def _link(parent: ET.Element, link: facts.Link, menagerie: Path | None, asset: E
             limits = robot.HAND_LIMITS[:, robot.HAND_JOINT_NAMES.index(link.joint)]
             torque, armature, damping = facts.HAND_TORQUE, facts.HAND_ARMATURE, facts.HAND_DAMPING
         ET.SubElement(
-            body, "joint", name=link.joint, type="hinge", axis=_numbers(link.axis), range=_numbers(limits),
-            armature=f"{armature:.9g}", damping=f"{damping:g}", actuatorfrcrange=_numbers((-torque, torque)),
-        )  # fmt: skip
+            body,
+            "joint",
+            name=link.joint,
+            type="hinge",
+            axis=_numbers(link.axis),
+            range=_numbers(limits),
+            armature=f"{armature:.9g}",
+            damping=f"{damping:g}",
+            actuatorfrcrange=_numbers((-torque, torque)),
+        )
     meshes = _mesh_geoms(link, menagerie, asset)
     for i, shape in enumerate(link.shapes):
         if meshes and not shape.collides:
@@ -248,13 +284,14 @@ def _mesh_geoms(link: facts.Link, menagerie: Path | None, asset: ET.Element) -> 
                 material=mesh.material,
                 pos=_numbers(mesh.position),
                 quat=_numbers(mesh.quaternion),
-            )  # fmt: skip
+            )
         )
     return geoms
 
 
 def _mount(bodies: dict[str, ET.Element]) -> None:
-    """Bolts the palm to the flange so that the palm frame lies where `robot.PALM_IN_FLANGE` says; adds the frames."""
+    """Bolts the palm to the flange so that the palm frame lies where `robot.PALM_IN_FLANGE` says; adds the
+    frames."""
     palm_in_flange = se3.Pose(
         np.reshape(robot.PALM_IN_FLANGE.position, (1, 3)), np.reshape(robot.PALM_IN_FLANGE.quaternion, (1, 4))
     )
@@ -270,9 +307,13 @@ def _mount(bodies: dict[str, ET.Element]) -> None:
     for name, (link, position) in facts.FINGERTIPS.items():
         ET.SubElement(bodies[link], "site", name=name, pos=_numbers(position), size="0.003", group="4")
     ET.SubElement(
-        bodies["fr3_link7"], "camera", name="wrist_camera", pos="0.075 0 0.08",
-        xyaxes="0 1 0 0.94 0 0.342", fovy="58",
-    )  # fmt: skip
+        bodies["fr3_link7"],
+        "camera",
+        name="wrist_camera",
+        pos="0.075 0 0.08",
+        xyaxes="0 1 0 0.94 0 0.342",
+        fovy="58",
+    )
 
 
 def _object(world: ET.Element, name: str) -> None:
@@ -286,15 +327,22 @@ def _object(world: ET.Element, name: str) -> None:
         used = kind == "box"
         size = (0.03, 0.03, 0.03) if used else (tiny, tiny)
         ET.SubElement(
-            body, "geom", name=f"{name}_{kind}", type=kind, size=_numbers(size), material="object", condim="4",
-            priority="1", friction="1 0.03 0.0001",
-        )  # fmt: skip
+            body,
+            "geom",
+            name=f"{name}_{kind}",
+            type=kind,
+            size=_numbers(size),
+            material="object",
+            condim="4",
+            priority="1",
+            friction="1 0.03 0.0001",
+        )
 
 
 def excluded_pairs(objects: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Pairs of bodies that never touch: parts of the arm, the arm's upper links and objects, and within the hand
-    what the joints' limits keep apart. Everything else can: finger against finger, tips against palm, all of the
-    robot against the table."""
+    """Pairs of bodies that never touch: parts of the arm, the arm's upper links and objects, and within the
+    hand what the joints' limits keep apart. Everything else can: finger against finger, tips against palm,
+    all of the robot against the table."""
     arm = [link.name for link in facts.ARM_LINKS]
     hand = ["palm", *(link.name for link in facts.HAND_LINKS)]
     pairs = list(combinations(arm, 2)) + [(a, h) for a in arm for h in hand]

@@ -1,4 +1,5 @@
-"""The compiled model and where things are in it: addresses by name, in the project's order of joints and contacts."""
+"""The compiled model and where things are in it: addresses by name, in the project's order of joints and
+contacts."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
 """The task as a vector environment for learning: chunks of actions in, observations and rewards out.
 
-It follows the contract of `rfs_learning.vec_env` without importing it; the registration as `rfs.engines` is what
-learning finds it by.
+It follows the contract of `rfs_learning.vec_env` without importing it; the registration as `rfs.engines` is
+what learning finds it by.
 """
 
 from dataclasses import dataclass, field
@@ -26,7 +26,8 @@ class ActionError(RfsError):
 
 @dataclass
 class StepResult:
-    """What one chunk of actions did. When an episode ends inside the chunk, the rest of it is not executed."""
+    """What one chunk of actions did. When an episode ends inside the chunk, the rest of it is not
+    executed."""
 
     observation: NDArray[np.float32]
     """After the chunk; with autoreset, of the next episode where one has ended. Shape: (N, O)"""
@@ -43,13 +44,14 @@ class StepResult:
     final_observation: NDArray[np.float32]
     """After the last executed control step, before any reset. Shape: (N, O)"""
     log: dict[str, Any] = field(default_factory=dict)
-    """Arrays (N,): `reward/<term>`, summed over the chunk; `episode_steps` so far; `object`, the name of what is
-    grasped; `outcome`, how an episode has ended that did, in words. And `final_privileged`, what `privileged`
-    was before any reset: (N, P)."""
+    """Arrays (N,): `reward/<term>`, summed over the chunk; `episode_steps` so far; `object`, the name of
+    what is grasped; `outcome`, how an episode has ended that did, in words. And `final_privileged`, what
+    `privileged` was before any reset: (N, P)."""
 
 
 class MujocoVecEnv:
-    """N episodes of a task side by side. Env i plays episode `episodes[i]`, then `episodes[i] + N`, and so on.
+    """N episodes of a task side by side. Env i plays episode `episodes[i]`, then `episodes[i] + N`, and so
+    on.
 
     Attributes:
         num_envs, action_spec, observation_spec, max_episode_steps, task: see `rfs_learning.vec_env`.
@@ -151,8 +153,8 @@ class MujocoVecEnv:
         )
 
     def privileged(self) -> NDArray[np.float32]:
-        """What a critic may see beyond the observation: velocities, how far joints are from their targets, the
-        way from each fingertip to the object, how long the object has been held. Shape: (N, P)
+        """What a critic may see beyond the observation: velocities, how far joints are from their targets,
+        the way from each fingertip to the object, how long the object has been held. Shape: (N, P)
         """
         s = self.worlds.state
         tips = s.object_pose.position[:, None] - s.fingertip_position

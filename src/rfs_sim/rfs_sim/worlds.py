@@ -1,7 +1,7 @@
 """N worlds of a task: the engine, the simulated arm driver, disturbances, and the task's state.
 
-The vector environment and the simulation node (with one world) both stand on this class. It takes what the command
-gate publishes, palm target and finger targets, and does what the drivers do with it.
+The vector environment and the simulation node (with one world) both stand on this class. It takes what the
+command gate publishes, palm target and finger targets, and does what the drivers do with it.
 """
 
 from collections.abc import Iterable

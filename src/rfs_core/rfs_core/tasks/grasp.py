@@ -1,9 +1,9 @@
 """Grasp: take an object from the table, lift it 20 cm and hold it near the palm.
 
-Reward in three stages and success follow the RFS paper (ICLR 2026, appendix on simulation tasks): fingers near the
-object; fingertips and palm in contact; object lifted to a target height, with penalties for lifting too high and
-for joints at their limits. Success: the object at least 20 cm above where it stood, near the palm, with a feasible
-arm pose, held for some control steps.
+Reward in three stages and success follow the RFS paper (ICLR 2026, appendix on simulation tasks): fingers
+near the object; fingertips and palm in contact; object lifted to a target height, with penalties for
+lifting too high and for joints at their limits. Success: the object at least 20 cm above where it stood,
+near the palm, with a feasible arm pose, held for some control steps.
 
 Pure functions of a batched `WorldState`; numpy only.
 """
@@ -32,8 +32,8 @@ class ObjectShape:
     kind: str
     """`box`, `cylinder` (axis upright) or `capsule` (axis upright)."""
     size: tuple[float, float, float]
-    """m: box: half edges x, y, z; cylinder: radius, radius, half height; capsule: radius, radius, half length of its
-    straight part."""
+    """m: box: half edges x, y, z; cylinder: radius, radius, half height; capsule: radius, radius, half
+    length of its straight part."""
 
     @property
     def half_height(self) -> float:
@@ -185,7 +185,8 @@ OBSERVATION_SPEC = ObservationSpec(
         Part("contacts", (len(robot.CONTACT_NAMES),), "1", 0.0, 1.0),
     )
 )
-"""What a state policy sees: proprioception, object pose, goal, contacts. Nodes observe the same from topics."""
+"""What a state policy sees: proprioception, object pose, goal, contacts. Nodes observe the same from
+topics."""
 
 
 def observe(state: WorldState) -> NDArray[np.float32]:
