@@ -32,8 +32,10 @@ class Recording:
         self._last: Snapshot | None = None
         if config.record_video and self.folder is not None:
             width, height = config.video_width, config.video_height
+            # As little as still looks good: software rendering shares the cores with the policy.
             self._video = VideoRecorder(
-                open_sink(self.folder / config.video_name, fps), lambda: ScenePainter(width, height)
+                open_sink(self.folder / config.video_name, fps),
+                lambda: ScenePainter(width, height, samples=0, shadow=1024),
             )
 
     @property

@@ -48,7 +48,7 @@ OUTCOMES = {
 _POLL_S = 0.05
 """Wall time between two looks at the patience while targets are awaited."""
 _VIDEO_SETTLE_S = 1.5
-_VIDEO_CLOSE_S = 2.5
+_VIDEO_CLOSE_S = 1.5
 """A Ctrl-C during both must end within 5 s."""
 _STEPS_TIMED = 1000
 
@@ -57,7 +57,7 @@ class SimNode(Node):
     """One simulated Franka + LEAP and its cameras."""
 
     def __init__(self) -> None:
-        super().__init__("sim")
+        super().__init__("sim_node")
         self.config = config = params.declare(self, SimConfig)
         self.world = World(config.task, physics_dt=config.physics_dt, seed=config.seed)
         self.lockstep = Lockstep(
