@@ -66,7 +66,7 @@ class Gate:
         self.config = config or GateConfig()
         self.spec = action_spec
         self.statistics = Statistics()
-        self.status = Status(Mode.IDLE, "started; safety/arm arms it", 0)
+        self.status = Status(Mode.IDLE, "started; safety/arm arms it once the robot has been heard", 0)
         self._measured = MeasuredState()
         self._kinematics = ArmKinematics()
         self._limits = self.config.step_limits()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rfs_core import robot, se3
+from rfs_core import control, robot, se3
 from rfs_core.errors import SpecError
 from rfs_core.gate import Gate, Mode, Now
 from rfs_core.specs import ActionSpec
@@ -123,6 +123,7 @@ def test_hold_is_not_left_by_good_actions(bench):
         b.step()
         b.act()
     assert b.gate.mode is Mode.HOLD
+    assert (b.gate.statistics.accepted, b.gate.statistics.ignored) == (1, 20)
 
 
 def test_hold_is_left_by_arming_and_starts_from_the_measured_pose(bench):
@@ -135,6 +136,21 @@ def test_hold_is_left_by_arming_and_starts_from_the_measured_pose(bench):
     assert b.step() == []
     (command,) = b.act(a_b=b.chunk(dx=0.01))
     assert x_of(command) == pytest.approx(b.home.position[0, 0] + 0.03 + 0.01)
+
+
+def test_arming_within_a_control_tick_that_had_its_command_lets_the_action_of_that_tick_through(bench):
+    b = bench().holding()
+    assert b.gate.arm(b.now).success
+    (command,) = b.act()
+    assert command.stamp_ns == b.at
+
+
+def test_fingers_measured_beyond_their_limits_are_held_at_the_limits(bench):
+    b = bench()
+    b.hand = robot.HAND_LIMITS[1] + 0.05
+    b.active()
+    (command,) = b.act(a_b=np.full((2, 22), np.nan))
+    np.testing.assert_array_equal(command.hand, robot.HAND_LIMITS[1])
 
 
 def test_fault_commands_nothing_and_is_left_by_recover_only(bench):
@@ -223,6 +239,31 @@ def test_the_sum_is_clipped_to_the_action_spec(bench):
     assert x_of(command) - b.home.position[0, 0] == pytest.approx(0.03)
 
 
+def test_targets_are_those_of_the_control_law_that_learning_runs(bench):
+    rng = np.random.default_rng(0)
+    b = bench().armed()
+    palm, hand, speed = b.home, b.middle.copy()[None], 0.4
+    for _ in range(30):
+        b.step()
+        chunk = np.concatenate([rng.uniform(-0.04, 0.04, (2, 6)), rng.uniform(-2.0, 2.5, (2, 16))], axis=1)
+        commands = b.act(a_b=chunk) if b.gate.mode is Mode.ACTIVE or len(b.commands) == 0 else []
+        for i in range(2):
+            if i == 1:
+                commands = b.step()
+            # The vector environment's control step: clip, step_target, limit_rate.
+            action = robot.DEFAULT_ACTION_SPEC.clip(chunk[i : i + 1])
+            palm = control.step_target(palm, action[:, :6], b.palm)
+            hand = control.limit_rate(hand, action[:, 6:])
+            (command,) = commands
+            np.testing.assert_array_equal(command.palm.position, palm.position)
+            np.testing.assert_array_equal(command.palm.quaternion, palm.quaternion)
+            np.testing.assert_array_equal(command.hand, hand[0])
+            # The arm follows a part of the way.
+            error = se3.pose_error(palm, b.palm) * speed
+            b.palm = control.step_target(b.palm, error, b.palm)
+    assert len(b.commands) == 60
+
+
 def test_rotation_turns_the_target_about_the_base_axes(bench):
     b = bench().armed()
     (command,) = b.act(a_b=b.chunk(delta=np.array([0, 0, 0, 0, 0, 0.1])))
@@ -240,7 +281,7 @@ def test_fingers_move_by_at_most_0_3_rad_per_step(bench):
 def test_released_human_residual_fades_over_0_2_s(bench):
     b = bench().armed()
     human = np.zeros(22)
-    human[0] = 0.012
+    human[0] = 1.0
     xs = [b.home.position[0, 0]]
     for decision in range(4):
         b.correct(human, engaged=decision == 0)
@@ -248,9 +289,9 @@ def test_released_human_residual_fades_over_0_2_s(bench):
         b.correct(human, engaged=decision == 0)
         xs.append(x_of(b.step()[0]))
         b.step()
-    # 0.012 while engaged; then 0.015 / 4 less per step.
+    # 0.015 while engaged; then 0.015 / 4 less per step.
     np.testing.assert_allclose(
-        np.diff(xs), [0.012, 0.012, 0.00825, 0.0045, 0.00075, 0.0, 0.0, 0.0], atol=1e-9
+        np.diff(xs), [0.015, 0.015, 0.01125, 0.0075, 0.00375, 0.0, 0.0, 0.0], atol=1e-9
     )
 
 
@@ -352,6 +393,16 @@ def test_an_action_that_comes_before_its_state_waits_for_it(bench):
     (command,) = b.step()
     assert command.stamp_ns == b.at
     assert x_of(command) == pytest.approx(b.home.position[0, 0] + 0.02)
+
+
+def test_an_action_that_comes_early_does_not_answer_the_tick_that_waits(bench):
+    b = bench().active()
+    b.step()
+    assert b.step() == []
+    early = b.action(observation_stamp_ns=b.at + 50 * MS)
+    assert b.gate.policy_action(early, b.now) == []
+    (command,) = b.step()
+    assert command.stamp_ns == b.at
 
 
 def test_an_action_that_comes_late_starts_at_the_next_tick(bench):

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from rfs_core import robot, se3
+from rfs_core.control import StepLimits
 from rfs_core.gate import Mode, Now
+from rfs_core.gate_checks import command_problem
 from rfs_core.se3 import Pose
 
 MS = 1_000_000
@@ -337,6 +339,15 @@ def test_drifting_far_from_the_held_pose_is_a_fault(bench):
     )
 
 
+def test_another_state_of_the_same_stamp_is_not_used_while_commanding(bench):
+    b = bench().active()
+    before = b.palm
+    b.shift(0.04)
+    b.states()
+    (command,) = b.act(a_b=np.full((2, 22), np.nan))
+    np.testing.assert_array_equal(command.palm.position, before.position)
+
+
 def test_states_out_of_order_are_not_used(bench):
     b = bench().active()
     b.gate.palm_state(b.at - 10 * MS, bad_pose(), b.now)
@@ -412,3 +423,49 @@ def test_a_state_that_could_not_be_read_makes_the_gate_hold(bench):
     assert b.gate.mode is Mode.HOLD
     assert b.gate.status.reason == "refused: arm/joint_states: joint names do not match"
     np.testing.assert_array_equal(command.palm.position, b.palm.position)
+
+
+# -- the last guard ---------------------------------------------------------------------------------------
+
+
+def shifted_law(x):
+    def law(target, delta, measured, limits):
+        return Pose(measured.position + np.array([[x, 0.0, 0.0]]), measured.quaternion)
+
+    return law
+
+
+@pytest.mark.parametrize(
+    ("law", "sentence"),
+    [
+        (shifted_law(np.nan), "command is not finite"),
+        (shifted_law(0.061), "command is 0.061 m and 0.000 rad from the measured palm, allowed 0.06 m"),
+    ],
+)
+def test_a_command_beyond_its_limits_is_a_fault_and_is_not_sent(bench, monkeypatch, law, sentence):
+    b = bench().active()
+    sent = len(b.commands)
+    monkeypatch.setattr("rfs_core.gate_motion.control.step_target", law)
+    assert b.step() == []
+    assert b.gate.mode is Mode.FAULT
+    assert sentence in b.gate.status.reason
+    assert len(b.commands) == sent
+
+
+@pytest.mark.parametrize(
+    ("hand", "sentence"),
+    [
+        (np.full(16, np.nan), "not 16 finite values"),
+        (np.zeros(15), "not 16 finite values"),
+        (robot.HAND_LIMITS[1] + 1e-3, "outside its joint limits"),
+        (robot.HAND_LIMITS[0] - 1e-3, "outside its joint limits"),
+    ],
+)
+def test_fingers_beyond_their_limits_are_not_sent(bench, hand, sentence):
+    assert sentence in command_problem(bench.home, hand, bench.home, StepLimits())
+    assert command_problem(bench.home, bench.middle, bench.home, StepLimits()) == ""
+
+
+def test_the_guard_sees_a_turn_beyond_the_leash(bench):
+    assert "0.251 rad" in command_problem(turned(bench.home, 0.251), bench.middle, bench.home, StepLimits())
+    assert command_problem(turned(bench.home, 0.25), bench.middle, bench.home, StepLimits()) == ""

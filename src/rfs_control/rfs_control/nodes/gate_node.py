@@ -8,7 +8,7 @@ commands into messages.
 
 Subscribes: arm/joint_states, arm/current_pose, hand/joint_states, policy/action, correction/residual
 Publishes:  arm/target_pose, hand/target, safety/state (latched), /diagnostics
-Serves:     safety/arm, safety/stop, safety/recover
+Serves:     safety/stop, safety/recover, and safety/arm as soon as the robot has been heard
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.task import Future
+from rclpy.service import Service
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
@@ -38,8 +38,6 @@ from rfs_ros.run import exit_with, run_node
 
 _COUNT_PUBLISHERS_S = 0.25
 _DIAGNOSE_S = 1.0
-_ARM_PATIENCE_S = 2.0
-"""How long safety/arm waits for the measured state."""
 
 
 class GateNode(Node):
@@ -50,8 +48,7 @@ class GateNode(Node):
         super().__init__("gate_node", **options)
         self.config = params.declare(self, GateConfig)
         self.gate = Gate(self.config)
-        self._requests = 0
-        self._next_tick = Future()
+        self._arm: Service | None = None
         self._said: tuple[Any, ...] = ()
         self._counted = (time.monotonic(), 0, 0)
 
@@ -66,7 +63,6 @@ class GateNode(Node):
         self._actions = self.create_subscription(PolicyAction, "policy/action", self._on_action, RELIABLE)
         self.create_subscription(CorrectionMsg, "correction/residual", self._on_correction, RELIABLE)
 
-        self.create_service(Trigger, "safety/arm", self._on_request_arm)
         self.create_service(Trigger, "safety/stop", lambda _, answer: self._answer(self.gate.stop, answer))
         self.create_service(
             Trigger, "safety/recover", lambda _, answer: self._answer(self.gate.recover, answer)
@@ -136,8 +132,11 @@ class GateNode(Node):
 
     def _on_tick(self) -> None:
         self._send(self.gate.tick(self._now()))
-        ticked, self._next_tick = self._next_tick, Future()
-        ticked.set_result(None)
+        if self._arm is None and not self.gate.state_problem(self._now()):
+            # Not earlier: whoever waits for the service does not call it before the robot can be armed.
+            self._arm = self.create_service(
+                Trigger, "safety/arm", lambda _, answer: self._answer(self.gate.arm, answer)
+            )
 
     def _count_publishers(self) -> None:
         commanders = max(self.count_publishers(p.topic_name) for p in (self._arm_target, self._hand_target))
@@ -147,25 +146,12 @@ class GateNode(Node):
     # The operator
 
     def _answer(self, request: Callable[[Now], Reply], response: Trigger.Response) -> Trigger.Response:
-        self._requests += 1
         # Who commands besides this gate, and whether there is one policy, is looked at now.
         self._count_publishers()
         reply = request(self._now())
         self._report()
         response.success, response.message = reply.success, reply.message
         return response
-
-    async def _on_request_arm(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Arm, after waiting a little for the measured state: it may be on its way only just now."""
-        self._requests += 1
-        this = self._requests
-        give_up = time.monotonic() + _ARM_PATIENCE_S
-        while self.gate.state_problem(self._now()) and time.monotonic() < give_up:
-            await self._next_tick
-            if self._requests != this:
-                response.message = "not armed: another request came while the measured state was awaited"
-                return response
-        return self._answer(self.gate.arm, response)
 
     # What goes out
 
