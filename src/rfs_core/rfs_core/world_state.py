@@ -5,6 +5,7 @@ Every array has the number of worlds N as its first axis. Positions and poses ar
 """
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,7 @@ class WorldState:
 
     def take(self, worlds: NDArray[np.intp] | NDArray[np.bool_]) -> "WorldState":
         """The state of some worlds only, in the order given (copies where `worlds` is an index array)."""
-        values = {}
+        values: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Pose):

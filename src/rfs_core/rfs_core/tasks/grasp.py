@@ -221,7 +221,8 @@ def palm_distance(state: WorldState) -> NDArray[np.float64]:
 def limit_distance(state: WorldState) -> NDArray[np.float64]:
     """Smallest distance of an arm joint to its limits, rad; negative outside. Shape: (N,)"""
     q = state.arm_position
-    return np.minimum(q - robot.ARM_LIMITS[0], robot.ARM_LIMITS[1] - q).min(axis=1)
+    distance: NDArray[np.float64] = np.minimum(q - robot.ARM_LIMITS[0], robot.ARM_LIMITS[1] - q).min(axis=1)
+    return distance
 
 
 def reward_terms(state: WorldState, config: GraspConfig = DEFAULT) -> dict[str, NDArray[np.float64]]:
@@ -304,4 +305,5 @@ def outcome(state: WorldState, config: GraspConfig = DEFAULT) -> list[str]:
 
 
 def _norm(v: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.sqrt((v * v).sum(axis=-1))
+    norm: NDArray[np.float64] = np.sqrt((v * v).sum(axis=-1))
+    return norm
