@@ -289,7 +289,8 @@ class Gate:
         self._motion.accept(action, observed_ns)
         self._last_sequence = (action.publisher, action.sequence)
         self.statistics.accepted += 1
-        return self._advance(now) if self._by_state and not self._commanded else []
+        waits = self._by_state and not self._commanded and self._tick_ns is not None
+        return self._advance(now) if waits and observed_ns <= self._clock(now) else []
 
     def refuse_action(self, reason: str, now: Now) -> list[Command]:
         """An action that must not be executed and puts its sender in doubt."""
