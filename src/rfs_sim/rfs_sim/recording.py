@@ -25,6 +25,7 @@ class Recording:
         self.folder = Path(config.run_dir).expanduser() if config.run_dir else None
         self._log: EpisodeLog | None = None
         self._over = False
+        self._succeeded = False
         self._name = ""
         self._video: VideoRecorder | None = None
         self._episodes_in_video = 0
@@ -94,12 +95,23 @@ class Recording:
         )
         self._log.add_state(stamp_ns, world.state)
         self._over = outcome.terminated or self._log.steps >= world.max_episode_steps
+        self._succeeded = outcome.success and not outcome.terminated
         if self._model is not None:
             self._frame(world)
 
     def name(self, name: str) -> None:
         """The episode's id, once it is known."""
         self._name = name
+
+    def verdict(self, why: str) -> tuple[str, str]:
+        """Outcome and reason of an episode that nobody has announced the end of.
+
+        Args:
+            why: What ended it, where it had not come to its own end.
+        """
+        if self._over:
+            return "success" if self._succeeded else "failure", "its end was not announced"
+        return "aborted", why
 
     def end(self, outcome: str, reason: str) -> Path | None:
         """The episode has ended. Returns the file of its trajectory, None where none is written.

@@ -67,6 +67,18 @@ def test_steps_after_the_time_limit_are_not_part_of_the_episode(world, tmp_path)
     assert len(arrays["reward"]) == world.max_episode_steps
 
 
+def test_episode_whose_end_nobody_announced_is_judged_by_the_world(world, tmp_path):
+    recording = Recording(SimConfig(run_dir=str(tmp_path)), fps=20.0)
+    record(recording, world, steps=5)
+    assert recording.verdict("the world was reset") == ("aborted", "the world was reset")
+    record(recording, world, steps=world.max_episode_steps)
+    assert recording.verdict("the world was reset")[0] == "failure"
+    record(recording, world, steps=world.max_episode_steps - 1)
+    lifted = world.outcome()._replace(success=True)
+    recording.step(0, world, lifted, missed=False)
+    assert recording.verdict("the world was reset")[0] == "success"
+
+
 def test_episode_without_a_step_and_without_a_folder_leaves_no_file(world, tmp_path):
     recording = Recording(SimConfig(run_dir=str(tmp_path)), fps=20.0)
     record(recording, world, steps=0)

@@ -400,6 +400,23 @@ def test_late_end_of_the_episode_before_does_not_free_the_world(hasty):
     assert gate.now() == start
 
 
+def test_end_of_an_episode_is_not_lost_when_the_next_one_follows_at_once(seeing):
+    gate, folder, process = seeing
+    _, start = gate.reset(0, 4)
+    gate.say(EpisodeState.PHASE_RUNNING, start, name="first")
+    palm, fingers = gate.palm(), gate.fingers()
+    gate.answer(start, palm, fingers)
+    gate.wait_for_tick(start + DT)
+    process.send_signal(signal.SIGSTOP)  # so slow that it hears all of this at the same time
+    gate.say(EpisodeState.PHASE_FINISHED, start, outcome=EpisodeState.OUTCOME_FAILURE, name="first")
+    gate.say(EpisodeState.PHASE_RESETTING, 0, name="second")
+    gate.spin(0.2)
+    process.send_signal(signal.SIGCONT)
+    gate.reset(0, 5)
+    header, _ = episode_log.load(folder / "episodes" / "first.npz")
+    assert header["outcome"] == "failure"
+
+
 def test_free_world_runs_at_real_time_and_keeps_still(hasty):
     gate, _ = hasty
     _, start = gate.reset(0, 4)

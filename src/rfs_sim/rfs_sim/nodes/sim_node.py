@@ -36,8 +36,12 @@ from rfs_sim.recording import Recording
 from rfs_sim.sim_config import SimConfig
 from rfs_sim.world import World
 
-LATCHED = QoSProfile(
-    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+EPISODE_STATES = QoSProfile(
+    # Deeper than the latch of the publisher: the end of an episode and the beginning of the next one follow
+    # each other at once, and neither may be lost.
+    depth=10,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 OUTCOMES = {
     EpisodeState.OUTCOME_SUCCESS: "success",
@@ -84,7 +88,7 @@ class SimNode(Node):
         self._publish_diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", SMALL).publish
         self.create_subscription(PoseStamped, "arm/target_pose", self._on_arm_target, SMALL)
         self.create_subscription(JointState, "hand/target", self._on_hand_target, SMALL)
-        self.create_subscription(EpisodeState, "episode/state", self._on_episode, LATCHED)
+        self.create_subscription(EpisodeState, "episode/state", self._on_episode, EPISODE_STATES)
         self.create_service(ResetWorld, "sim/reset", self._on_reset)
         wall = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(_POLL_S, self._advance, clock=wall)
@@ -136,7 +140,7 @@ class SimNode(Node):
                 "start the simulation with that task"
             )
             return response
-        self._end_episode("aborted", "the world was reset")
+        self._end_episode(*self.recording.verdict("the world was reset"))
         self.recording.settle(_VIDEO_SETTLE_S)
         seed, episode = int(request.seed), int(request.episode)
         self.world.reset(seed, episode)
