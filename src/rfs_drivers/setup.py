@@ -12,7 +12,7 @@ setup(
     zip_safe=False,
     maintainer="RFS maintainers",
     maintainer_email="maintainers@rfs-robotics.org",
-    description="Hardware in, hardware out: drivers over the vendors' client libraries, and the emulated devices.",
+    description="Hardware in, hardware out: drivers over the vendors' libraries, and the emulated devices.",
     license="Apache-2.0",
     entry_points={
         "console_scripts": [

@@ -1,1 +1,1 @@
-"""Hardware in, hardware out: drivers over the vendors' client libraries, and emulated devices to test them."""
+"""Hardware in, hardware out: drivers over the vendors' libraries, and emulated devices to test them."""

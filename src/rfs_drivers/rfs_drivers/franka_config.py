@@ -129,7 +129,7 @@ class FrankaConfig:
     )
     command_period: float = param(
         0.1,
-        doc="Longest time over which a target is approached; a faster stream is approached in its own period.",
+        doc="Longest time to approach a target over; a faster stream is approached in its own period.",
         unit="s",
         low=0.02,
         high=0.2,
@@ -218,12 +218,13 @@ class FrankaConfig:
         for axis, lo, hi in zip("xyz", self.workspace_low, self.workspace_high, strict=True):
             if lo >= hi:
                 raise ConfigError(
-                    f"workspace: {axis} from {lo} to {hi} m is empty; workspace_low must be below workspace_high"
+                    f"workspace: {axis} from {lo} to {hi} m is empty; workspace_low must be below "
+                    "workspace_high"
                 )
         if self.first_position > self.max_position or self.first_rotation > self.max_rotation:
             raise ConfigError(
-                f"first_position {self.first_position} m and first_rotation {self.first_rotation} rad must not "
-                f"exceed max_position {self.max_position} m and max_rotation {self.max_rotation} rad"
+                f"first_position {self.first_position} m and first_rotation {self.first_rotation} rad must "
+                f"not exceed max_position {self.max_position} m and max_rotation {self.max_rotation} rad"
             )
         if self.reconnect_first > self.reconnect_longest:
             raise ConfigError(

@@ -56,7 +56,7 @@ class RobotState(NamedTuple):
     flange_to_end_effector: Array
     """As entered in Desk or set by this driver. Shape: (4, 4)."""
     wrench: Array
-    """O_F_ext_hat_K: force (N) and moment (Nm) that the robot exerts on its surroundings, base frame. Shape: (6,)."""
+    """O_F_ext_hat_K: force (N) and moment (Nm) of the robot on its surroundings, base frame. Shape: (6,)."""
     mode: str
     """Robot mode, as the client library names it: Idle, Move, Reflex, UserStopped, Guiding, ..."""
     errors: tuple[str, ...]
@@ -225,6 +225,7 @@ class FrankaConnection:
         self._watchdog = Watchdog(config.address)
         self._robot: Any = None
         self._tracker: Any = None
+        self._is_set_up = False
         self._mode_names: dict[Any, str] = {}
         self.robots_made = 0
         """Connections made since the start."""
@@ -254,19 +255,16 @@ class FrankaConnection:
             VendorError: with the fault.
         """
         self.drop()
+        self._is_set_up = False
         self._robot = self._construct()
         self.robots_made += 1
         try:
             state = self.read()
             if state.mode == "Idle" and not state.errors:
-                self._set_up(state)
+                self._set_up()
         except VendorError:
             self.drop()
             raise
-
-    def set_up(self) -> None:
-        """Thresholds, load and tool frame again: a robot that connected in reflex refused them."""
-        self._set_up(self.read())
 
     def read(self) -> RobotState:
         """The newest state. Waits for the next one while idle (1 ms); at most 1 s on a dead connection."""
@@ -292,6 +290,7 @@ class FrankaConnection:
 
     def begin_session(self, state: RobotState) -> None:
         """Begin Cartesian impedance control, holding the current pose."""
+        self._ensure_set_up()
         config, franky = self._config, self._franky
         options: dict[str, Any] = {}
         if config.damping_ratio != 1.0:
@@ -314,7 +313,7 @@ class FrankaConnection:
         self._wait_until_moving()
 
     def _wait_until_moving(self) -> None:
-        """The library returns before the robot has agreed; a refusal shall be seen here, not a cycle later."""
+        """The library returns before the robot has agreed; a refusal shall be seen here, not later."""
         deadline = time.monotonic() + self._config.call_timeout
         while self.in_control and self.read().mode != "Move":
             if time.monotonic() > deadline:
@@ -354,6 +353,7 @@ class FrankaConnection:
 
     def begin_joint_motion(self, q: Array, speed: float) -> None:
         """Begin moving the joints to q (rad); `joint_motion_finished` tells when it is over."""
+        self._ensure_set_up()
         with self._calling("begin joint motion"), restored_scheduling():
             motion = self._franky.JointMotion(np.asarray(q, dtype=np.float64), relative_dynamics_factor=speed)
             self._robot.move(motion, asynchronous=True)
@@ -411,9 +411,8 @@ class FrankaConnection:
 
     def _construct(self) -> Any:
         config, franky = self._config, self._franky
-        realtime = (
-            franky.RealtimeConfig.Enforce if config.realtime == "enforce" else franky.RealtimeConfig.Ignore
-        )
+        choices = franky.RealtimeConfig
+        realtime = choices.Enforce if config.realtime == "enforce" else choices.Ignore
         box: dict[str, Any] = {}
 
         def construct() -> None:
@@ -421,7 +420,8 @@ class FrankaConnection:
             with restored_scheduling():
                 try:
                     box["robot"] = franky.Robot(config.address, realtime_config=realtime)
-                except Exception as error:
+                # The library's exceptions have no common root but this; `classify` names them.
+                except Exception as error:  # noqa: BLE001
                     box["error"] = error
             if box.get("abandoned"):
                 box.pop("robot", None)
@@ -444,7 +444,12 @@ class FrankaConnection:
         error = box.get("error", DriverError("the constructor did not return"))
         raise VendorError(classify(error, config.address, broken_after=broken_after)) from error
 
-    def _set_up(self, state: RobotState) -> None:
+    def _ensure_set_up(self) -> None:
+        """A robot that was in reflex when it was connected is set up before its first motion."""
+        if not self._is_set_up:
+            self._set_up()
+
+    def _set_up(self) -> None:
         config = self._config
         with self._calling("set-up"):
             self._robot.set_collision_behavior(config.collision_torque, config.collision_force)
@@ -461,10 +466,13 @@ class FrankaConnection:
                 raise VendorError(
                     Fault(
                         Cause.REFUSED,
-                        f"robot did not take the palm as its end effector: it reports {got[:3, 3].round(4).tolist()}, "
+                        "robot did not take the palm as its end effector: it reports "
+                        f"{got[:3, 3].round(4).tolist()}, "
                         f"asked {PALM_IN_FLANGE[:3, 3].tolist()}; use tool_frame:=desk",
                     )
                 )
+
+        self._is_set_up = True
 
     def _wait_for_tool(self) -> Array:
         """The end effector the robot reports, once it is the palm; else after a few states."""
@@ -483,9 +491,8 @@ class FrankaConnection:
 
     @staticmethod
     def _error_names(errors: Any) -> tuple[str, ...]:
-        return tuple(
-            name for name in dir(errors) if not name.startswith("_") and getattr(errors, name) is True
-        )
+        names = (name for name in dir(errors) if not name.startswith("_"))
+        return tuple(name for name in names if getattr(errors, name) is True)
 
 
 def _import_franky() -> Any:

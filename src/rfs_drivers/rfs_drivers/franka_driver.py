@@ -146,7 +146,7 @@ class FrankaDriver:
             self._thread.join(15.0)
 
     def connect(self) -> Future[str]:
-        """Connect to the robot. Fails with a DriverError; only the ladder retries, and only once connected."""
+        """Connect to the robot. Fails with a DriverError; nothing retries until it worked once."""
         return self._ask("connect")
 
     def enable(self) -> Future[str]:
@@ -190,7 +190,7 @@ class FrankaDriver:
         target_now = state.robot_time if state is not None and self._config.clock == "robot" else now
         return Status(
             phase=phase,
-            reason=reason or (self._stream.holding if phase is Phase.HOLDING else ""),
+            reason=reason or (self._outside_reason or self._stream.holding if phase is Phase.HOLDING else ""),
             mode=state.mode if state is not None else "",
             state_age=self._age.age(now),
             success_rate=state.success_rate if state is not None else 0.0,
@@ -217,20 +217,27 @@ class FrankaDriver:
     def _run(self) -> None:
         period = 1.0 / self._config.stream_rate
         due = last = self._clock()
-        while not self._closing.is_set():
-            self._cycle()
-            now = self._clock()
-            self._cycles.append(now - last)
-            last = now
-            due = max(due + period, now)
-            if self._wake.wait(max(due - now, 0.0)):
-                self._wake.clear()
-        if self._connection.in_session:
-            self._connection.end_session()
-        self._connection.close()
-        self._phase = Phase.DISCONNECTED
-        for request in self._requests:
-            request.future.set_exception(DriverError("the driver was closed"))
+        try:
+            while not self._closing.is_set():
+                self._cycle()
+                now = self._clock()
+                self._cycles.append(now - last)
+                last = now
+                due = max(due + period, now)
+                if self._wake.wait(max(due - now, 0.0)):
+                    self._wake.clear()
+            self._phase = Phase.DISCONNECTED
+        finally:
+            # Reached by a defect as well, whose traceback follows: the arm must not be left in control.
+            if self._phase is not Phase.DISCONNECTED:
+                self._phase, self._reason = Phase.FAILED, "the driver's thread ended by a defect: see its log"
+                self._log("error", self._reason)
+            self._closing.set()
+            if self._connection.in_session:
+                self._connection.end_session()
+            self._connection.close()
+            for request in self._requests:
+                request.future.set_exception(DriverError("the driver was closed"))
 
     def _cycle(self) -> None:
         try:
@@ -273,10 +280,10 @@ class FrankaDriver:
         if outside:
             self._stream.hold(now, state.palm, outside)
         for received, target in offers:
-            if outside:
-                continue
             at = now if self._config.clock == "robot" else received
-            refusal = self._stream.offer(at, target, state.palm)
+            refusal = (
+                self._stream.offer(at, target, state.palm) if not outside else self._stream.refuse(outside)
+            )
             if refusal:
                 if refusal != self._last_refusal:
                     self._log("warning", f"target refused: {refusal}")
@@ -361,17 +368,20 @@ class FrankaDriver:
                 else f"not connected yet, trying: {self._reason}"
             )
             future.set_exception(DriverError(reason))
-        elif step is Step.WAIT and not self._enabled and self._ladder.connected and state is not None:
-            # Nobody wanted control: nothing to ask a person about once the robot says it is ready.
-            if from_state(state.mode, state.errors) is None and self._phase is Phase.FAULT:
-                self._ladder.cleared()
-                self._become_ready()
+        elif step is Step.WAIT and not self._enabled and self._is_well():
+            # Nobody wanted control: nothing to ask a person about.
+            self._ladder.cleared()
+            self._become_ready()
+
+    def _is_well(self) -> bool:
+        """Whether a connected robot reports neither error nor user stop."""
+        state = self._state
+        return self._ladder.connected and state is not None and from_state(state.mode, state.errors) is None
 
     def _clear(self) -> None:
         future, self._recover = self._recover, None
         try:
             self._connection.clear_errors()
-            self._connection.set_up()
         except VendorError as error:
             self._ladder.not_cleared(error.fault, self._clock())
             if not self._ladder.connected:
@@ -500,10 +510,9 @@ class FrankaDriver:
 
     def _watch_joint_motion(self) -> None:
         with self._lock:
-            if self._offers:
-                self._last_refusal = "the arm is moving home"
-                self._stream.counters.refused += len(self._offers)
-                self._offers.clear()
+            for _ in self._offers:
+                self._last_refusal = self._stream.refuse("the arm is moving home")
+            self._offers.clear()
         if not self._connection.joint_motion_finished():
             if self._now() > self._home_until:
                 self._end_home(DriverError(f"not at home after {self._config.home_timeout:.0f} s: stopped"))

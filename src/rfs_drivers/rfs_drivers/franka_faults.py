@@ -67,16 +67,16 @@ def classify(error: BaseException, address: str, *, broken_after: float | None =
     if broken_after is not None:
         return Fault(
             Cause.HUNG,
-            f"robot at {address} accepted the connection but did not answer for {broken_after:.1f} s: is another "
-            "program connected, or is FCI still starting?",
+            f"robot at {address} accepted the connection but did not answer for {broken_after:.1f} s: is "
+            "another program connected, or is FCI still starting?",
         )
     if kind == "IncompatibleVersionException":
         return Fault(Cause.VERSION, _version(text, address))
     if kind == "RealtimeException":
         return Fault(
             Cause.REALTIME,
-            f"this kernel grants no real-time scheduling ({text}): boot a PREEMPT_RT kernel with rtprio for this "
-            "user, or, for an emulated robot only, set realtime:=ignore",
+            f"this kernel grants no real-time scheduling ({text}): boot a PREEMPT_RT kernel with rtprio for "
+            "this user, or, for an emulated robot only, set realtime:=ignore",
         )
     if "Connection to FCI refused" in text or "onnection refused" in text:
         return Fault(
@@ -149,8 +149,8 @@ def _version(text: str, address: str) -> str:
     install = f" (franky-control=={release})" if release else ""
     action = "update the robot's system software" if server < library else "update franky-control"
     return (
-        f"robot at {address} speaks FCI version {server}, this driver's libfranka version {library}: {action}, or "
-        f"install a client for version {server}, which is {needs}{install}"
+        f"robot at {address} speaks FCI version {server}, this driver's libfranka version {library}: "
+        f"{action}, or install a client for version {server}, which is {needs}{install}"
     )
 
 

@@ -94,9 +94,9 @@ class TargetStream:
         config = self._config
         position, quaternion = target.position.reshape(1, 3), target.quaternion.reshape(1, 4)
         if not (np.isfinite(position).all() and np.isfinite(quaternion).all()):
-            return self._refuse("target is not finite")
+            return self.refuse("target is not finite")
         if abs(float(np.linalg.norm(quaternion)) - 1.0) > 1e-3:
-            return self._refuse("target's quaternion is not of unit length")
+            return self.refuse("target's quaternion is not of unit length")
         clipped_position = np.clip(position, self._low, self._high)
         clipped = bool(np.any(clipped_position != position))
         goal = Pose(clipped_position, quaternion)
@@ -110,7 +110,7 @@ class TargetStream:
         )
         if distance > most[0] or angle > most[1]:
             kind = "first target" if first else "target"
-            return self._refuse(
+            return self.refuse(
                 f"{kind} is {distance * 1e3:.0f} mm and {angle:.2f} rad from the palm, allowed: "
                 f"{most[0] * 1e3:.0f} mm and {most[1]:.2f} rad"
             )
@@ -153,7 +153,8 @@ class TargetStream:
         self._holding = reason
         self.counters.holds += 1
 
-    def _refuse(self, reason: str) -> str:
+    def refuse(self, reason: str) -> str:
+        """Count a target that is refused, for a reason from outside as well."""
         self.counters.refused += 1
         return reason
 

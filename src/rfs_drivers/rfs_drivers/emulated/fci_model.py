@@ -38,11 +38,11 @@ LINK_INERTIA = np.array([0.024, 0.022, 0.016, 0.018, 0.024, 0.006, 0.002])
 """kg m2 about the centre of mass, the same about every axis; nominal."""
 
 ARMATURE = np.array([0.2, 0.2, 0.2, 0.2, 0.08, 0.08, 0.08])
-"""kg m2, rotor inertia seen at the joint; nominal. Without it the wrist is too light for the client's damping."""
+"""kg m2, rotor inertia at the joint; nominal. Without it the wrist is too light for the client's damping."""
 
 FRICTION = np.array([0.5, 0.5, 0.5, 0.5, 0.2, 0.2, 0.2])
-"""Nm s/rad, viscous; nominal. Small: the robot's torque control closes its loop at the link and so compensates
-most of the motor's friction."""
+"""Nm s/rad, viscous; nominal. Small: the robot's torque control closes its loop at the link and so makes up
+for most of the motor's friction."""
 
 TORQUE_LIMITS = np.array([87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0])
 """Nm. franka_description, robots/fr3/joint_limits.yaml."""
@@ -198,7 +198,8 @@ def urdf(name: str = "fr3") -> str:
             f'velocity_offset="{_VELOCITY_OFFSET[i]}" deceleration_limit="{_DECELERATION_LIMIT[i]}"/></joint>'
         )
     lines.append(
-        f'<link name="link8"/><joint name="{name}_joint8" type="fixed"><parent link="link7"/><child link="link8"/>'
+        f'<link name="link8"/><joint name="{name}_joint8" type="fixed"><parent link="link7"/>'
+        '<child link="link8"/>'
         f'<origin xyz="0 0 {robot.FR3_FLANGE_Z}" rpy="0 0 0"/></joint></robot>'
     )
     return "\n".join(lines)

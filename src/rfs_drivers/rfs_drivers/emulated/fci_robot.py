@@ -1,4 +1,4 @@
-"""The robot side of the FCI without sockets: modes, motions, reflexes and the state it reports, 1 ms at a time.
+"""The robot side of the FCI without sockets: modes, motions, reflexes and the state, 1 ms at a time.
 
 What a real robot checks and this one does not: discontinuities of commanded motions, self-collision, power.
 Guessed, and so unverified on hardware: the 20-command rule, the reflex thresholds' filtering, what recovery

@@ -61,6 +61,8 @@ class FrankaNode(LifecycleNode):
         self._config: FrankaConfig | None = None
         self._refusal = ""
         """Why this node cannot be configured at all."""
+        self._last_failure = ""
+        """Why it could not be configured the last time."""
         try:
             self._config = params.declare(self, FrankaConfig)
             self._config.check()
@@ -149,8 +151,6 @@ class FrankaNode(LifecycleNode):
         """End control before the publishers go."""
         self._close_driver()
         super().destroy_node()
-
-    _last_failure = ""
 
     def _close_driver(self) -> None:
         self._active = False
@@ -335,3 +335,7 @@ def _values(report: Status) -> dict[str, str]:
 def main() -> None:
     """Entry point."""
     exit_with(run_node(FrankaNode))
+
+
+if __name__ == "__main__":
+    main()
