@@ -20,7 +20,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 MARKER = "RFS_TEST_MARKER"
-_DOMAINS = itertools.cycle(range(50, 70))
+_DOMAINS = itertools.cycle(range(50, 68))
 
 
 @pytest.fixture

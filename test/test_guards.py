@@ -24,7 +24,7 @@ from rfs_msgs.msg import PolicyAction, SafetyState
 from rfs_msgs.srv import ResetWorld
 from rfs_ros.conversions import stamp_msg
 
-DOMAIN = 48
+DOMAIN = 69
 MS = 1_000_000
 LEASH_M = 0.06
 DOWN_M = -0.002

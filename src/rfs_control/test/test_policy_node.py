@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "test"))
 import checkpoints
 
 MS = 1_000_000
-DOMAIN = 49
+DOMAIN = 68
 
 
 @pytest.fixture
@@ -142,7 +142,6 @@ def test_it_decides_once_for_every_tick_whose_observation_is_complete(make_node,
 
     world.announce(EpisodeState.PHASE_RUNNING, started=1000 * MS, seed=4, index=2)
     assert world.spin_until(lambda: len(world.actions) == 1)
-    world.publish(1000 * MS)  # the same state again, as a waiting world does
     world.publish(1050 * MS)  # a control tick, not a decision tick
     world.publish(1100 * MS, skip=("hand/contacts",))
     world.spin_for(0.2)
@@ -163,6 +162,25 @@ def test_it_decides_once_for_every_tick_whose_observation_is_complete(make_node,
     world.publish(1200 * MS)
     world.spin_for(0.2)
     assert len(world.actions) == 2
+
+
+def test_the_first_action_is_repeated_while_the_world_repeats_its_first_state(make_node, tmp_path):
+    node = make_node(checkpoint=str(checkpoints.write(tmp_path / "c.safetensors")))
+    node.trigger_configure()
+    node.trigger_activate()
+    world = World(node)
+    world.announce(EpisodeState.PHASE_RUNNING, started=1000 * MS)
+    world.spin_for(0.1)
+    for count in (1, 2, 3):
+        world.publish(1000 * MS)
+        assert world.spin_until(lambda count=count: len(world.actions) == count)
+    assert world.actions[0] == world.actions[1] == world.actions[2]
+    world.publish(1050 * MS)
+    world.publish(1100 * MS)
+    assert world.spin_until(lambda: len(world.actions) == 4)
+    world.publish(1100 * MS)  # later states are never shown again by a world that runs
+    world.spin_for(0.2)
+    assert [a.sequence for a in world.actions] == [1, 1, 1, 2]
 
 
 def test_a_tick_that_was_passed_over_is_counted_as_missed(make_node, tmp_path):

@@ -78,6 +78,7 @@ class Gate:
         self._future_ns = to_ns(self.config.future_tolerance_s)
         self._tick_ns: int | None = None  # newest control tick, on the gate's clock
         self._tick_stamp_ns = 0  # the same as ROS time
+        self._sent: Command | None = None  # the last command
         self._due_ns: int | None = None  # tick whose measured state is not complete yet ("state" only)
         self._commanded = False  # whether the newest tick has its command
         self._motion: Motion | None = None  # in ARMED and ACTIVE
@@ -184,7 +185,9 @@ class Gate:
         commanding = self.mode in (Mode.ACTIVE, Mode.HOLD)
         before = self._measured.sample(stream)
         relation = order(stamp_ns, None if before is None else before.stamp_ns)
-        if relation is Order.OLDER or (relation is Order.SAME and commanding):
+        if relation is Order.SAME and commanding:
+            return self._repeated(stream, stamp_ns)
+        if relation is Order.OLDER:
             return []
         commands: list[Command] = []
         if relation is Order.RESTARTED:
@@ -211,6 +214,14 @@ class Gate:
         self._jumps = 0
         self._measured.store(stream, stamp_ns, at_ns, value)
         return commands + (self._due_ticks(stream, stamp_ns, now) if self._by_state else [])
+
+    def _repeated(self, stream: str, stamp_ns: int) -> list[Command]:
+        """The world shows a state again: it stands still and has not heard the answer; that is sent again."""
+        sent, palm = self._sent, self._measured.palm
+        if not self._by_state or stream != ARM or sent is None or sent.stamp_ns != stamp_ns or palm is None:
+            return []
+        moved = gate_checks.command_problem(sent.palm, sent.hand, palm.value, self._limits)
+        return [] if moved else [sent]
 
     def _jumped(self, problem: str, now: Now) -> list[Command]:
         self._jumps += 1
@@ -278,6 +289,13 @@ class Gate:
         if problem:
             return self.refuse_action(problem, now)
         observed_ns = self._on_clock(action.observation_stamp_ns, now)
+        if (
+            self._last_sequence == (action.publisher, action.sequence)
+            and self._motion.observed_ns == observed_ns
+        ):
+            # The same decision again: the policy repeats it while the world stands still.
+            self.statistics.ignored += 1
+            return []
         what = f"observation of policy action {action.sequence}"
         problem = self._order_problem(action, observed_ns, self._motion) or age_problem(
             observed_ns, self._clock(now), self._stale_observation_ns, self._future_ns, what
@@ -386,7 +404,8 @@ class Gate:
     def _send(self, palm: Pose, hand: Array) -> list[Command]:
         self._commanded = True
         self.statistics.commands += 1
-        return [Command(self._tick_stamp_ns, palm, hand)]
+        self._sent = Command(self._tick_stamp_ns, palm, hand)
+        return [self._sent]
 
     # -- changes of mode --------------------------------------------------------------------------------
 
@@ -411,6 +430,7 @@ class Gate:
 
     def _clear(self) -> None:
         self._motion, self._held, self._correction, self._jumps = None, None, None, 0
+        self._sent = None
 
     def _forget_time(self) -> None:
         self._measured = MeasuredState()

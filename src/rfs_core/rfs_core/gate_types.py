@@ -104,7 +104,7 @@ class Statistics:
     refused: int = 0
     """Actions refused."""
     ignored: int = 0
-    """Good actions that came while the gate was neither ARMED nor ACTIVE."""
+    """Good actions that came while the gate was neither ARMED nor ACTIVE, and repetitions of the last one."""
     refused_states: int = 0
     """Measured states refused."""
     refused_corrections: int = 0

@@ -405,6 +405,14 @@ def test_an_action_that_comes_early_does_not_answer_the_tick_that_waits(bench):
     assert command.stamp_ns == b.at
 
 
+def test_an_action_that_comes_two_ticks_early_lets_the_running_chunk_end(bench):
+    b = bench().active(a_b=bench.chunk(dx=0.01))
+    early = b.action(observation_stamp_ns=b.at + 100 * MS, a_b=b.chunk(dx=-0.02))
+    assert b.gate.policy_action(early, b.now) == []
+    xs = [x_of(command) for _ in range(2) for command in b.step()]
+    np.testing.assert_allclose(np.array(xs) - b.home.position[0, 0], [0.02, 0.0], atol=1e-9)
+
+
 def test_an_action_that_comes_late_starts_at_the_next_tick(bench):
     b = bench().active()
     b.step()
@@ -430,8 +438,29 @@ def test_the_state_of_a_stopped_clock_may_be_repeated(bench):
         assert b.states() == []
     (command,) = b.act()
     assert command.stamp_ns == b.at
-    b.states()
-    assert len(b.commands) == 1
+
+
+def test_a_state_shown_again_is_answered_by_the_same_command_again(bench):
+    b = bench().active(a_b=bench.chunk(dx=0.01))
+    (command,) = b.commands
+    assert b.states() == [command]  # once, though all three streams are repeated
+    (following,) = b.step()
+    assert following.palm.position[0, 0] > command.palm.position[0, 0]
+    assert b.states() == [following]
+    b.gate.stop(b.now)
+    assert b.states() == []
+
+
+def test_an_action_repeated_for_the_same_observation_is_neither_executed_nor_refused(bench):
+    b = bench().active(sequence=7)
+    assert b.act(sequence=7) == []
+    statistics = b.gate.statistics
+    assert (b.gate.mode, statistics.accepted, statistics.refused, statistics.ignored) == (
+        Mode.ACTIVE,
+        1,
+        0,
+        1,
+    )
 
 
 def test_a_world_reset_between_episodes_is_no_jump(bench):

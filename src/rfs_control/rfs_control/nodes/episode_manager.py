@@ -15,6 +15,7 @@ from pathlib import Path
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.task import Future
@@ -46,6 +47,7 @@ from rfs_ros.run import exit_with, run_node
 
 _TICK_S = 0.1
 _LAST_NUMBERS_TIMEOUT_S = 2.0
+_VIDEO_TIMEOUT_S = 60.0
 
 
 class EpisodeManager(Node):
@@ -79,7 +81,9 @@ class EpisodeManager(Node):
         self.create_subscription(Reward, "reward", self._on_reward, RELIABLE)
         self.create_subscription(SafetyState, "safety/state", self._on_safety, LATCHED)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE)
-        self.create_service(StartEpisode, "episode/start", self._on_start)
+        # It waits for other callbacks, which must be able to run meanwhile.
+        waiting = ReentrantCallbackGroup()
+        self.create_service(StartEpisode, "episode/start", self._on_start, callback_group=waiting)
         self.create_service(FinishEpisode, "episode/finish", self._on_finish)
         self.create_timer(_TICK_S, self._on_tick, clock=self._steady)
 
@@ -283,14 +287,19 @@ class EpisodeManager(Node):
         )
 
     def _end_when_numbers_are_there(self, now_s: float) -> None:
-        """The nodes publish their last numbers when an episode ends; wait for them, but not for long."""
+        """The nodes publish their last numbers when an episode ends, and the video wants to be painted."""
         records = self.batch.records
         last_id = records[-1].id if records else ""
         complete = not records or all(
             self._numbers.get(node, {}).get("finished_episode") == last_id
             for node in ("policy_node", "sim_node")
         )
-        if not complete and self._over_s is not None and now_s - self._over_s < _LAST_NUMBERS_TIMEOUT_S:
+        waited_s = now_s - self._over_s if self._over_s is not None else 0.0
+        if not complete and waited_s < _LAST_NUMBERS_TIMEOUT_S:
+            return
+        backlog = self._numbers.get("sim_node", {}).get("video_backlog", "0")
+        if backlog != "0" and waited_s < _VIDEO_TIMEOUT_S:
+            self.get_logger().info(f"video: {backlog} pictures to paint", throttle_duration_sec=5.0)
             return
         self._report()
         raise SystemExit(self.batch.exit_code)
@@ -323,6 +332,7 @@ class EpisodeManager(Node):
         """Ctrl-C ends here too: report what was done so far."""
         if not self._reported:
             self._do_at_interrupt(self.batch.interrupt(self._now_s()))
+            self._close_row()
             self._report()
         super().destroy_node()
 
@@ -334,7 +344,6 @@ class EpisodeManager(Node):
                     if self._stop.service_is_ready():
                         self._stop.call_async(Trigger.Request())
                 case Announce():
-                    self._close_row()
                     self._announce_finished()
                 case _:
                     pass

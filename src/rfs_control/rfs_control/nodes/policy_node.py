@@ -58,7 +58,9 @@ class PolicyNode(LifecycleNode):
         self._finished_id = ""
         self.statistics = TickStatistics()
         """Durations and misses of its decisions."""
+        self._sources: tuple[Source, ...] = ()
         self._subscriptions_of_parts: list[Any] = []
+        self._first_action: PolicyAction | None = None
         self._timer: Any = None
         self._episode_state: EpisodeState | None = None
 
@@ -74,7 +76,7 @@ class PolicyNode(LifecycleNode):
         """Load the checkpoint; refuse it where it does not fit."""
         try:
             policy = self._load(self.config.checkpoint)
-            sources = sources_of(policy.header.observation_spec)
+            self._sources = sources_of(policy.header.observation_spec)
         except RfsError as error:
             self.refusal = str(error)
             self.get_logger().error(f"not configured: {error}")
@@ -84,7 +86,7 @@ class PolicyNode(LifecycleNode):
         self._step = PolicyStep(policy, policy.header.action_spec)
         self._checkpoint_id = policy.checkpoint_id
         self._window = ObservationWindow(policy.header.observation_spec, self.config)
-        for source in sources:
+        for source in self._sources:
             self._subscriptions_of_parts.append(
                 self.create_subscription(
                     source.message_type,
@@ -202,6 +204,7 @@ class PolicyNode(LifecycleNode):
             self._decide_by_stamps()
 
     def _end_episode(self) -> None:
+        self._first_action = None
         if self._step is not None:
             self._step.end()
 
@@ -220,7 +223,16 @@ class PolicyNode(LifecycleNode):
             if part in self._window.parts:
                 self._window.add(part, stamp, parts[part])
         if self._active and self.config.tick_source == "state":
+            self._repeat_first_action(source, stamp)
             self._decide_by_stamps()
+
+    def _repeat_first_action(self, source: Source, stamp: int) -> None:
+        """The world shows its first state until it is answered: maybe the first action was not heard."""
+        step = self._step
+        if self._first_action is None or step is None or step.clock is None:
+            return
+        if source is self._sources[0] and stamp == step.clock.tick_ns(0) and step.next_decision == 1:
+            self._action.publish(self._first_action)
 
     def _decide_by_stamps(self) -> None:
         """Simulation: decide once every part of the latest decision tick is there; the world waits for it."""
@@ -232,9 +244,6 @@ class PolicyNode(LifecycleNode):
             return
         due = step.clock.due(seen_ns)
         if due < step.next_decision or step.clock.over(due):
-            return
-        # The world waits at its first state until it is answered: do not answer before somebody listens.
-        if step.next_decision == 0 and self._action.get_subscription_count() == 0:
             return
         began = (time.thread_time_ns(), time.perf_counter_ns())
         assembled = window.exact(step.clock.tick_ns(due))
@@ -272,7 +281,9 @@ class PolicyNode(LifecycleNode):
             self._last_problem = str(error)
             self.get_logger().error(f"no decision: {error}")
             return
-        self._action.publish(self._action_msg(decision))
+        message = self._action_msg(decision)
+        self._action.publish(message)
+        self._first_action = message if decision.index == 0 else None
         self.statistics.add(time.thread_time_ns() - began[0], time.perf_counter_ns() - began[1])
         self._last_problem = ""
 
