@@ -53,6 +53,17 @@ def test_quaternions_are_xyzw_in_messages_and_wxyz_in_arrays() -> None:
     np.testing.assert_allclose(back.position, pose.position)
 
 
+def test_a_pose_over_the_wire_keeps_its_bits() -> None:
+    """Contact turns a difference in the last bit into centimetres within an episode."""
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        quaternion = rng.standard_normal((1, 4))
+        pose = Pose(rng.standard_normal((1, 3)), quaternion / np.linalg.norm(quaternion))
+        back = convert.pose_from_msg(convert.pose_msg(pose), "test")
+        np.testing.assert_array_equal(back.position, pose.position)
+        np.testing.assert_array_equal(back.quaternion, pose.quaternion)
+
+
 def test_a_pose_that_is_none_is_refused() -> None:
     message = PoseMsg()
     message.orientation.w = 0.5

@@ -128,6 +128,7 @@ def test_command_writes_a_video_of_every_control_step(tmp_path):
         (["--size", "9000x10", "--out", "a.png"], "1280x960"),
         (["--out", "a.avi"], r"known: \.mp4, \.gif"),
         (["--task", "gasp", "--out", "a.png"], "grasp"),
+        (["--checkpoint", "none.safetensors", "--out", "a.png"], "none.safetensors: no such file"),
         (["--at", "1000", "--size", "64x48", "--out", "a.png"], "before control step 1000"),
     ],
 )
