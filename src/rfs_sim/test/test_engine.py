@@ -110,3 +110,15 @@ def test_threads_do_not_change_the_result() -> None:
         hold(two, starts)
     np.testing.assert_array_equal(one.qpos, two.qpos)
     two.close()
+
+
+@pytest.mark.parametrize("physics_dt", [0.01, 0.005])
+def test_every_object_starts_at_rest(physics_dt: float) -> None:
+    engine, starts = started(24, scene=SceneConfig(physics_dt=physics_dt))
+    assert {s.shape.kind for s in starts} >= {"box", "cylinder"}
+    first = engine.qpos[:, engine.index.object_qpos].copy()
+    for _ in range(6):
+        hold(engine, starts)
+        moved = np.abs(engine.qpos[:, engine.index.object_qpos] - first)
+        assert moved[:, :3].max() < 2e-4  # m: no hop, no slide
+        assert moved[:, 3:].max() < 1e-4  # quaternion: no rocking
