@@ -22,6 +22,7 @@ from rfs_msgs.msg import ContactState, EpisodeState, Reward
 from rfs_msgs.srv import ResetWorld
 from rfs_ros import conversions
 from rfs_sim import episode_log
+from rfs_sim.nodes.sim_messages import is_robot
 from rfs_sim.render import play
 from rfs_sim.world import World
 
@@ -434,6 +435,16 @@ def test_reset_to_another_task_is_refused_naming_both(hasty):
     assert not response.success
     assert "grasp" in response.message
     assert "pour" in response.message
+
+
+def test_robot_is_told_from_the_scene_by_its_geoms():
+    model = World("grasp").model
+    names = {model.geom(i).name: is_robot(model, i) for i in range(model.ngeom)}
+    assert names["if_tip"]
+    assert names["th_tip"]
+    assert not names["object_box"]
+    assert not names["table_board"]
+    assert sum(names.values()) > 20
 
 
 def test_camera_and_points_show_the_world(seeing):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import io
 
+import mujoco
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, PoseStamped
@@ -208,7 +209,7 @@ class PointPublisher:
         )
         self._sensor = cloud.DepthSensor(camera)
         self._wanted = np.array(
-            [config.points_robot or not _is_robot(world.model, geom) for geom in range(world.model.ngeom)]
+            [config.points_robot or not is_robot(world.model, geom) for geom in range(world.model.ngeom)]
         )
         self._message = PointCloud2(
             height=1,
@@ -240,8 +241,8 @@ class PointPublisher:
         """Nothing to give back."""
 
 
-def _is_robot(model: object, geom: int) -> bool:
+def is_robot(model: mujoco.MjModel, geom: int) -> bool:
     """Whether a geom belongs to the arm or the hand: its body hangs, directly or not, on the base link."""
-    body = int(model.geom_bodyid[geom])  # type: ignore[attr-defined]
-    root = int(model.body_rootid[body])  # type: ignore[attr-defined]
-    return bool(model.body(root).name == robot.BASE_FRAME)  # type: ignore[attr-defined]
+    body = int(model.geom_bodyid[geom])
+    root = int(model.body_rootid[body])
+    return bool(model.body(root).name == robot.BASE_FRAME)
