@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from rfs_core.errors import ConfigError, RfsError
 
 NS_PER_S = 1_000_000_000
+_ANSWER_SHARE = 0.5
 
 
 class Phase(enum.Enum):
@@ -191,7 +192,7 @@ class Lockstep:
         return arm is not None and hand is not None and min(arm, hand) >= self.tick_ns
 
     def poll(self, wall: float) -> Decision:
-        """What to do at wall time `wall` (s). Follow STEP by `stepped` and REPUBLISH by `republished`."""
+        """What to do at wall time `wall` (s). Follow STEP by `stepped`, every publication by `published`."""
         if self.phase is Phase.FREE:
             if wall < self._deadline:
                 return Decision(Action.WAIT, self._deadline)
@@ -234,6 +235,12 @@ class Lockstep:
             # Behind by a whole step: the grid slips instead of rushing through ticks nobody can answer.
             self._deadline = wall + period
 
-    def republished(self, wall: float) -> None:
-        """The state of the present tick was published again, at wall time `wall`."""
+    def published(self, wall: float) -> None:
+        """The state of the present tick has been published, maybe again, at wall time `wall`.
+
+        Painting a camera may take longer than a step; whoever answers gets half a step all the same, and the
+        world falls behind the wall clock instead of going on without answers.
+        """
         self._published = wall
+        if self.phase is Phase.LOCKSTEP:
+            self._deadline = max(self._deadline, wall + _ANSWER_SHARE * self._period_s)

@@ -75,7 +75,7 @@ def test_waiting_is_patient_for_ever_and_republishes_every_200_ms():
     decision = lockstep.poll(5.1)
     assert (decision.action, decision.until) == (Action.WAIT, pytest.approx(5.2))
     assert lockstep.poll(5.2).action is Action.REPUBLISH
-    lockstep.republished(5.2)
+    lockstep.published(5.2)
     assert lockstep.poll(5.3).until == pytest.approx(5.4)
     assert lockstep.poll(1e6).action is Action.REPUBLISH
     assert lockstep.tick_ns == stamp
@@ -158,6 +158,17 @@ def test_factor_above_0_sleeps_to_the_deadline_when_early_and_misses_after_it():
     assert lockstep.poll(0.049).action is Action.WAIT
     decision = lockstep.poll(0.05)
     assert (decision.action, decision.missed) == (Action.STEP, True)
+
+
+def test_a_camera_slower_than_a_step_slows_the_world_and_costs_no_answers():
+    lockstep = started(factor=2.0)  # 25 ms of wall time per step
+    lockstep.stepped(0.025)  # the next deadline is at 0.05
+    lockstep.published(0.030)  # 20 ms left: more than half a step
+    assert lockstep.poll(0.030).until == pytest.approx(0.05)
+    lockstep.published(0.070)  # the pictures came late: 12.5 ms from here
+    decision = lockstep.poll(0.070)
+    assert (decision.action, decision.until) == (Action.WAIT, pytest.approx(0.0825))
+    assert lockstep.poll(0.0825).missed
 
 
 def test_release_lets_the_wall_clock_move_the_world_again():

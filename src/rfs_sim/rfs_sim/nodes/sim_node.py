@@ -195,7 +195,6 @@ class SimNode(Node):
             self._step(decision)
         elif decision.action is Action.REPUBLISH:
             self._publish()
-            self.lockstep.republished(time.monotonic())
         if decision.action is not Action.WAIT:
             decision = self.lockstep.poll(time.monotonic())
         delay = decision.until - time.monotonic()
@@ -234,6 +233,7 @@ class SimNode(Node):
             # Counted from the reset, so that images fall on the same steps of every episode.
             ticks = (tick_ns - self.lockstep.reset_ns) // self.lockstep.config.control_dt_ns
             sensor.publish(ticks, tick_ns, self.world)
+        self.lockstep.published(time.monotonic())
 
     # Health
 

@@ -1,0 +1,66 @@
+"""config/deploy.yaml says what the configuration classes and the launch arguments say."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rfs_control.episode_config import EpisodeConfig
+from rfs_control.policy_config import PolicyConfig
+from rfs_core.config import from_mapping
+from rfs_core.gate_config import GateConfig
+from rfs_core.tasks import TASKS
+from rfs_sim.sim_config import SimConfig
+
+ROOT = Path(__file__).parent.parent
+CLASSES = {
+    "sim_node": SimConfig,
+    "gate_node": GateConfig,
+    "policy_node": PolicyConfig,
+    "episode_manager": EpisodeConfig,
+}
+BLOCKS = yaml.safe_load((ROOT / "config" / "deploy.yaml").read_text())
+
+
+def parameters(node):
+    return BLOCKS[f"/**/{node}"]["ros__parameters"]
+
+
+@pytest.fixture(scope="module")
+def deploy():
+    spec = importlib.util.spec_from_file_location("deploy_launch", ROOT / "launch" / "deploy.launch.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_there_is_one_block_for_every_node_that_is_launched(deploy):
+    assert set(BLOCKS) == {f"/**/{node}" for node in deploy.NODES}
+    assert set(CLASSES) == set(deploy.NODES)
+
+
+@pytest.mark.parametrize("node", CLASSES)
+def test_every_key_is_known_and_has_the_default_of_its_class(node):
+    assert from_mapping(CLASSES[node], parameters(node)) == CLASSES[node]()
+
+
+def test_launch_arguments_and_parameters_have_the_same_defaults(deploy):
+    defaults = {argument.name: argument.default_value[0].text for argument in deploy.ARGUMENTS}
+    for name, nodes in {
+        "task": ("sim_node", "policy_node", "episode_manager"),
+        "seed": ("sim_node", "episode_manager"),
+        "episodes": ("episode_manager",),
+        "a0": ("policy_node",),
+        "real_time_factor": ("sim_node",),
+        "record_video": ("sim_node",),
+        "camera": ("sim_node",),
+    }.items():
+        for node in nodes:
+            value = parameters(node)[name]
+            # An argument that has its default is not passed on: the file decides.
+            assert yaml.safe_load(defaults[name]) == value, f"{name} of {node}"
+
+
+def test_the_launch_file_knows_every_task(deploy):
+    assert sorted(deploy.TASKS) == sorted(TASKS)
