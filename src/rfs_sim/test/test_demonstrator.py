@@ -5,17 +5,9 @@ import pytest
 
 from rfs_core import robot, se3
 from rfs_core.tasks import grasp
-from rfs_sim.demonstrator import DemonstratorConfig, GraspDemonstrator, GraspPosture
+from rfs_sim.demonstrator import FLAWLESS, DemonstratorConfig, GraspDemonstrator, GraspPosture
 from rfs_sim.vec_env import make_env
 
-CLEAN = DemonstratorConfig(
-    belief_error=0.0,
-    bias=(0.0, 0.0, 0.0),
-    partial_share=0.0,
-    noise_position=0.0,
-    noise_rotation=0.0,
-    noise_hand=0.0,
-)
 POSTURE = GraspPosture()
 OPEN = POSTURE.hand(POSTURE.finger_open, POSTURE.thumb_open)
 CLOSED = POSTURE.hand(POSTURE.finger_closed, POSTURE.thumb_closed)
@@ -48,7 +40,7 @@ def observation_at(
     return grasp.OBSERVATION_SPEC.pack(parts).astype(np.float32)
 
 
-def act(observation: np.ndarray, config: DemonstratorConfig = CLEAN) -> np.ndarray:
+def act(observation: np.ndarray, config: DemonstratorConfig = FLAWLESS) -> np.ndarray:
     demonstrator = GraspDemonstrator(1, config)
     demonstrator.reset(0, np.array([0]))
     return demonstrator.act(observation)[0][0]
@@ -146,7 +138,7 @@ def test_partial_closing_happens_in_its_share_of_the_episodes() -> None:
 
 def test_without_its_defects_it_grasps_most_objects() -> None:
     env = make_env("grasp", 64, autoreset=False)
-    demonstrator = GraspDemonstrator(64, CLEAN)
+    demonstrator = GraspDemonstrator(64, FLAWLESS)
     observation = env.reset(1)
     demonstrator.reset(1, env.episodes)
     for _ in range(env.max_episode_steps):
