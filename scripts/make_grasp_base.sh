@@ -15,10 +15,8 @@ if [ -e "$run" ]; then
 fi
 mkdir -p "$run"
 
-# Imperfect on purpose: the fingers close only in part in some episodes; failures are kept.
-ros2 run rfs_sim collect_demonstrations --task grasp --episodes 400 --seed 0 \
-    --partial-share 0.3 --noise-position 0.003 --noise-rotation 0.01 --noise-hand 0.02 \
-    --out "$run/demos.npz"
+# Imperfect on purpose, as rfs_sim.demonstrator.DemonstratorConfig says; failures are kept.
+ros2 run rfs_sim collect_demonstrations --task grasp --episodes 400 --seed 0 --out "$run/demos.npz"
 
 ros2 run rfs_learning base_trainer --ros-args \
     -p name:=grasp_base -p demonstrations:="$run/demos.npz" -p run_dir:="$run/train" \

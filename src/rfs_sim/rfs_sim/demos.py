@@ -135,7 +135,8 @@ def collect(
         "control_dt": robot.CONTROL_DT,
         "disturbance": disturbance,
         "demonstrator": to_mapping(config),
-        "command": shlex.join(sys.argv),
+        # Not argv[0]: where the program lies on this machine says nothing to others.
+        "command": shlex.join(["ros2", "run", "rfs_sim", "collect_demonstrations", *sys.argv[1:]]),
         "versions": {"mujoco": mujoco.__version__, "numpy": np.__version__},
     }
     return Demonstrations(
