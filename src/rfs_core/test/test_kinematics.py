@@ -122,6 +122,8 @@ def test_inverse_says_so_when_a_pose_is_out_of_reach():
     both = Pose(np.concatenate([near.position, far.position]), np.repeat(near.quaternion, 2, axis=0))
     result = ArmKinematics().inverse(both, np.repeat(robot.ARM_HOME[None], 2, axis=0))
     assert result.converged.tolist() == [True, False]
+    assert (result.q >= robot.ARM_LIMITS[0]).all()
+    assert (result.q <= robot.ARM_LIMITS[1]).all()
 
 
 @pytest.mark.parametrize("shape", [(7,), (3, 6), (2, 8), (1, 7, 1)])
