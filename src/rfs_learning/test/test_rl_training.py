@@ -32,9 +32,11 @@ class Autoreset:
         self.max_episode_steps = env.max_episode_steps
         self.poison_at = None
         self.steps = 0
+        self.started = []
 
     def reset(self, seed, episodes):
         self.seed, self.episodes = seed, np.array(episodes)
+        self.started += [(seed, int(episode)) for episode in episodes]
         return self.env.reset(seed, self.episodes)
 
     def step(self, chunk):
@@ -44,6 +46,7 @@ class Autoreset:
         if ended.any():
             kept = {name: getattr(self.env, name).copy() for name in ("position", "goal", "steps", "over")}
             self.episodes = self.episodes + np.where(ended, self.num_envs, 0)
+            self.started += [(self.seed, int(episode)) for episode in self.episodes[ended]]
             self.env.reset(self.seed, self.episodes)
             for name, values in kept.items():
                 fresh = getattr(self.env, name)
@@ -260,10 +263,12 @@ def test_training_improves_the_toy_and_writes_a_deployable_checkpoint(runner, po
 
 @pytest.mark.parametrize("decisions_before_the_kill", [0, 3, 6, 10])
 def test_a_run_interrupted_anywhere_and_resumed_ends_with_the_same_weights(runner, decisions_before_the_kill):
-    whole = runner("whole", evaluate_every=10**9, final_episodes=0)
+    # A band of the KL that every update leaves, so that the learning rate is part of what must come back.
+    settings = {"evaluate_every": 10**9, "final_episodes": 0, "kl_band": (1e-6, 1e-5), "learning_rate": 5e-4}
+    whole = runner("whole", **settings)
     whole.run()
     whole.close()
-    first = runner("cut", evaluate_every=10**9, final_episodes=0)
+    first = runner("cut", **settings)
     while decisions_before_the_kill and first.counters.iteration < 1:
         first.advance()
     for _ in range(decisions_before_the_kill):
@@ -271,14 +276,36 @@ def test_a_run_interrupted_anywhere_and_resumed_ends_with_the_same_weights(runne
     assert first.counters.step < whole.counters.step
     first.close()
     torch.manual_seed(99)
-    second = runner("cut", resume=True, evaluate_every=10**9, final_episodes=0)
+    second = runner("cut", resume=True, **settings)
     second.run()
     second.close()
     assert second.counters.step == whole.counters.step
     for name, value in weights(whole).items():
         assert torch.equal(weights(second)[name], value), name
+    assert second.ppo.learning_rate == whole.ppo.learning_rate < 5e-4
     assert second.counters.best_success == whole.counters.best_success
     assert float(second._scale.scale) == float(whole._scale.scale)
+
+
+def test_no_episode_is_trained_on_twice(runner):
+    made = runner(num_envs=4, evaluate_every=10**9, final_episodes=0, budget=4 * 11 * 3)
+    made.env.env.started.clear()  # the reset that showed the observation's shape
+    made.run()
+    made.close()
+    trained = [episode for seed, episode in made.env.env.started if seed == made.config.seed]
+    assert len(trained) >= 3 * 4
+    assert len(set(trained)) == len(trained)
+    # Evaluation is of another seed.
+    assert any(seed != made.config.seed for seed, _ in made.env.env.started)
+
+
+def test_exploration_stays_in_its_range(runner):
+    made = runner(residual_std=0.3, residual_std_range=(0.3, 0.3), noise_std_range=(0.5, 0.5))
+    while made.counters.iteration < 1:
+        made.advance()
+    std = made.ppo.actor.distribution.log_std_param.detach().exp()
+    torch.testing.assert_close(std, torch.tensor([0.5] * 4 + [0.3] * 2))
+    made.close()
 
 
 def test_a_resumed_run_refuses_other_settings(runner):
