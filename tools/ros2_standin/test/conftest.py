@@ -26,7 +26,7 @@ try:
 except ImportError:
     collect_ignore_glob = ["test_*"]
 else:
-    if not hasattr(launch.LaunchContext, "temporary_directory"):
+    if not hasattr(launch.LaunchContext, "temporary_directory") and "LAUNCH_COMMAND" not in os.environ:
         collect_ignore_glob = ["test_*"]
 
 

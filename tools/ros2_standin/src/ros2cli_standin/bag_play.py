@@ -91,7 +91,10 @@ def _advertise(g: Graph, connections: list[Connection], remaps: dict[str, str]) 
 
 
 def _wait_for_subscriptions(g: Graph, publishers: list[Publisher]) -> None:
-    g.settled(lambda: [publisher.get_subscription_count() for publisher in publishers], at_least=0.5)
+    def counts() -> list[int]:
+        return [publisher.get_subscription_count() for publisher in publishers]
+
+    g.settled(counts, at_least=0.5, complete=lambda: any(counts()))
 
 
 class _Clock:

@@ -13,7 +13,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from .nearest import CommandError, unknown
 
-DISCOVERY_S = 3.0
+DISCOVERY_S = 4.0
 """How long something that was named may take to be discovered, seconds."""
 SETTLED_S = 0.5
 """How long a listing must have stayed the same before it counts as complete, seconds."""
@@ -37,14 +37,21 @@ class Graph:
             self.spin(0.05)
         return value
 
-    def settled(self, listing: Callable[[], Any], at_least: float = 1.0) -> Any:
-        """A listing once discovery has come to rest; an empty one is not believed early."""
+    def settled(
+        self, listing: Callable[[], Any], at_least: float = 1.0, complete: Callable[[], Any] | None = None
+    ) -> Any:
+        """A listing once discovery has come to rest.
+
+        It is not believed early before `complete` (another node was discovered) is true. The participants'
+        first contact takes long where they talk over TCP.
+        """
+        complete = self.nodes if complete is None else complete
         begin = since = time.monotonic()
         last = listing()
         while True:
             now = time.monotonic()
-            enough = now - begin >= at_least and last and now - since >= SETTLED_S
-            if enough or now - begin >= DISCOVERY_S:
+            enough = now - begin >= at_least and now - since >= SETTLED_S
+            if (enough and complete()) or now - begin >= DISCOVERY_S:
                 return last
             self.spin(0.05)
             if (found := listing()) != last:
@@ -94,7 +101,9 @@ class Graph:
 
     def _require(self, what: str, name: str, known: Callable[[], Iterable[str]]) -> str:
         full = absolute(name)
-        if not self.wait(lambda: full in known(), DISCOVERY_S):
+        found = lambda: full in known()  # noqa: E731
+        # Two seconds after the first other node was discovered, the others are known as well.
+        if not self.wait(lambda: found() or self.nodes(), DISCOVERY_S) or not self.wait(found, 2.0):
             raise CommandError(unknown(f"running {what}" if what == "node" else what, full, known()))
         return full
 

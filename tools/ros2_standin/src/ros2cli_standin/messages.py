@@ -124,7 +124,7 @@ def _convert(type_name: str, value: Any) -> Any:
             raise TypeError(f"a list of {element} was expected")
         return [_convert(element, item) for item in value]
     if "/" in type_name:
-        return fill(load_type(type_name, "msg")(), value)
+        return fill(load_type(type_name, "msg")(check_fields=True), value)
     if type_name in ("double", "float") and not isinstance(value, bool):
         return float(value)
     if type_name.startswith(("string", "wstring")) and not isinstance(value, str):

@@ -9,14 +9,11 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool
 
 
-def main() -> None:
+def run() -> None:
     rclpy.init()
     node = Node(
         "talker", allow_undeclared_parameters=True, automatically_declare_parameters_from_overrides=True
     )
-    parameters = {name: p.value for name, p in sorted(node.get_parameters_by_prefix("").items())}
-    print(f"node {node.get_fully_qualified_name()} parameters {parameters!r}", flush=True)
-    print(f"arguments {sys.argv[1:]!r}", flush=True)
     publisher = node.create_publisher(String, "chatter", 10)
 
     def answer(request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
@@ -26,8 +23,15 @@ def main() -> None:
 
     node.create_service(SetBool, "switch", answer)
     node.create_timer(0.05, lambda: publisher.publish(String(data="hello")))
+    parameters = {name: p.value for name, p in sorted(node.get_parameters_by_prefix("").items())}
+    print(f"arguments {sys.argv[1:]!r}", flush=True)
+    print(f"node {node.get_fully_qualified_name()} parameters {parameters!r}", flush=True)
+    rclpy.spin(node)
+
+
+def main() -> None:
     try:
-        rclpy.spin(node)
+        run()
     except (KeyboardInterrupt, ExternalShutdownException):
         print("talker stops", flush=True)
     rclpy.try_shutdown()

@@ -39,7 +39,7 @@ def main(args: argparse.Namespace) -> int:
             print(g.require_service(args.service)[1])
             return 0
         service_class = load_type(args.type, "srv")
-        request = from_yaml(service_class.Request(), args.values)
+        request = from_yaml(service_class.Request(check_fields=True), args.values)
         name, actual = g.require_service(args.service)
         if load_type(actual, "srv") is not service_class:
             raise CommandError(f"service {name} is a {actual}, not a {args.type}")

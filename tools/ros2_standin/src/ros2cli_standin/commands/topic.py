@@ -81,8 +81,9 @@ def _subscribe(g: Graph, args: argparse.Namespace, callback: Any, raw: bool) -> 
     name, type_name = absolute(args.topic), args.type
     if type_name is None:
         name, type_name = g.require_topic(args.topic)
-    count = g.settled(lambda: g.node.count_publishers(name), at_least=0.0) if not args.type else 0
-    offers = g.node.get_publishers_info_by_topic(name) if count else []
+    if g.wait(lambda: g.node.count_publishers(name), 1.0):
+        g.settled(lambda: g.node.count_publishers(name), at_least=0.0)
+    offers = g.node.get_publishers_info_by_topic(name)
     message_class = load_type(type_name, "msg")
     return g.node.create_subscription(message_class, name, callback, qos.profile(args, offers), raw=raw)
 
@@ -162,7 +163,7 @@ def _type(g: Graph, args: argparse.Namespace) -> int:
 def _pub(g: Graph, args: argparse.Namespace) -> int:
     if args.rate <= 0:
         raise CommandError(f"--rate must be above 0, got {args.rate}")
-    message = from_yaml(load_type(args.type, "msg")(), args.values)
+    message = from_yaml(load_type(args.type, "msg")(check_fields=True), args.values)
     publisher = g.node.create_publisher(type(message), args.topic, qos.profile(args, []))
     times = 1 if args.once else args.times
     wanted = args.wait_matching_subscriptions
