@@ -67,6 +67,7 @@ def test_a_configuration_survives_the_way_through_a_mapping():
         ({"name": "a", "sizes": [1.5]}, r"sizes of Example\[0\] is 1.5, needs a whole number"),
         ({"name": "a", "corner": [1.0]}, "corner of Example has 1 values, needs 2"),
         ({"name": "a", "limit": -1.0}, "limit of Example is -1.0, allowed: 0.0 to inf"),
+        ({"name": "a", "inner": {"steps": True}}, "inner.steps of Example is True, needs a whole number"),
         ({"name": "a", "inner": 3}, "inner is 3, needs a mapping"),
         ({"name": "a", "inner": {"steps": 0}}, "inner.steps of Example is 0, allowed: 1 to 100"),
     ],
