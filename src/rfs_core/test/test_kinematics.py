@@ -126,6 +126,15 @@ def test_inverse_says_so_when_a_pose_is_out_of_reach():
     assert (result.q <= robot.ARM_LIMITS[1]).all()
 
 
+def test_inverse_stops_at_the_joint_limits_when_the_pose_lies_behind_them():
+    beyond = robot.ARM_LIMITS[1] + [0.3, 0.3, 0, 0, 0, 0.3, 0.3]
+    kinematics = ArmKinematics()
+    result = kinematics.inverse(kinematics.forward(beyond[None]), robot.ARM_LIMITS[1][None] - 0.02)
+    assert not result.converged[0]
+    assert (result.q <= robot.ARM_LIMITS[1]).all()
+    assert (result.q[0] == robot.ARM_LIMITS[1]).sum() >= 4
+
+
 @pytest.mark.parametrize("shape", [(7,), (3, 6), (2, 8), (1, 7, 1)])
 def test_joints_of_another_shape_are_refused(shape):
     with pytest.raises(KinematicsError, match=r"needs \(N, 7\)"):
