@@ -22,6 +22,7 @@ PURE = {
         "rfs_core",
     },
     "rfs_ros": {"numpy", "rfs_core"},
+    "rfs_drivers": {"numpy", "rfs_core", "franky"},
     "rfs_control": {"numpy", "scipy", "rich", "yaml", "psutil", "rfs_core", "rfs_learning"},
 }  # fmt: skip
 ROS = {

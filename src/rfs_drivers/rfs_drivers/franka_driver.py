@@ -49,6 +49,10 @@ class Phase(Enum):
     """Nothing helps; see the reason."""
 
 
+_IN_SESSION = (Phase.HOLDING, Phase.FOLLOWING)
+_IN_CONTROL = (*_IN_SESSION, Phase.MOVING)
+
+
 class Status(NamedTuple):
     """What the driver says about itself; a snapshot."""
 
@@ -241,13 +245,15 @@ class FrankaDriver:
 
     def _cycle(self) -> None:
         try:
-            if self._connection.connected:
+            # Once control has ended, the session knows why; reading would wait for a robot that may be gone.
+            ended = self._phase in _IN_CONTROL and not self._connection.in_control
+            if self._connection.connected and not ended:
                 self._read()
             self._serve()
             self._climb()
             if self._phase is Phase.MOVING:
                 self._watch_joint_motion()
-            elif self._phase in (Phase.HOLDING, Phase.FOLLOWING):
+            elif self._phase in _IN_SESSION:
                 self._follow()
         except VendorError as error:
             self._fail(error.fault)
@@ -453,7 +459,7 @@ class FrankaDriver:
         future.set_result(f"connected to {self._config.address}")
 
     def _do_enable(self, future: Future[str]) -> None:
-        if self._phase in (Phase.HOLDING, Phase.FOLLOWING, Phase.MOVING):
+        if self._phase in _IN_CONTROL:
             future.set_result("control is on already")
             return
         if self._phase is not Phase.READY:
@@ -485,7 +491,7 @@ class FrankaDriver:
         future.set_result("control is off")
 
     def _do_recover(self, future: Future[str]) -> None:
-        if self._phase in (Phase.READY, Phase.HOLDING, Phase.FOLLOWING, Phase.MOVING):
+        if self._phase is Phase.READY or self._phase in _IN_CONTROL:
             future.set_result("there is nothing to recover from")
             return
         if self._phase is not Phase.FAULT:

@@ -83,7 +83,9 @@ def classify(error: BaseException, address: str, *, broken_after: float | None =
             Cause.NETWORK,
             f"nothing answers at {address}:1337: is the robot on, unlocked, and FCI activated in Desk?",
         )
-    if kind in ("NetworkException", "ProtocolException") or "Net Exception" in text:
+    if text == "Net Exception":
+        return Fault(Cause.NETWORK, f"connection to {address} is lost")
+    if kind in ("NetworkException", "ProtocolException"):
         return Fault(Cause.NETWORK, f"connection to {address} is lost: {text}")
     if "User Stop" in text or '"UserStopped"' in text or '"User stopped"' in text:
         return Fault(Cause.USER_STOP, "user stop is pressed: release it, then call arm/recover")

@@ -39,7 +39,9 @@ def test_kinetic_energy_of_the_mass_matrix_is_the_links_own() -> None:
             start = before.origins[link] + before.rotations[link] @ fci_model.LINK_CENTRE[link]
             end = after.origins[link] + after.rotations[link] @ fci_model.LINK_CENTRE[link]
             turned = after.rotations[link] @ before.rotations[link].T
-            spin = np.array([turned[2, 1] - turned[1, 2], turned[0, 2] - turned[2, 0], turned[1, 0] - turned[0, 1]])
+            spin = np.array(
+                [turned[2, 1] - turned[1, 2], turned[0, 2] - turned[2, 0], turned[1, 0] - turned[0, 1]]
+            )
             energy += 0.5 * fci_model.LINK_MASS[link] * np.sum(((end - start) / dt) ** 2)
             energy += 0.5 * fci_model.LINK_INERTIA[link] * np.sum((spin / (2 * dt)) ** 2)
         np.testing.assert_allclose(0.5 * dq @ fci_model.mass_matrix(before) @ dq, energy, rtol=1e-4)
@@ -62,7 +64,8 @@ def test_urdf_has_what_libfranka_reads() -> None:
     assert [joint.get("name") for joint in movable] == [f"fr3_joint{i}" for i in range(1, 8)]
     for i, joint in enumerate(movable):
         limit, velocity = joint.find("limit"), joint.find("position_based_velocity_limits")
-        assert limit is not None and velocity is not None
+        assert limit is not None
+        assert velocity is not None
         assert float(limit.get("lower", "")) == robot.ARM_LIMITS[0, i]
         assert float(limit.get("upper", "")) == robot.ARM_LIMITS[1, i]
         assert {"velocity_offset", "deceleration_limit"} <= set(velocity.attrib)

@@ -77,7 +77,9 @@ def test_joint_position_commands_are_followed_and_echoed() -> None:
     # A steady 0.5 rad/s is followed 2 / 125 s behind at most: 8 mrad.
     assert abs(state["q"][0] - target[0]) < 0.008
     end = robot.step(command(q_c=target, motion_generation_finished=1))
-    assert end is not None and end.status is MoveStatus.SUCCESS and end.motion_id == 3
+    assert end is not None
+    assert end.status is MoveStatus.SUCCESS
+    assert end.motion_id == 3
     assert robot.mode is RobotMode.IDLE
 
 
@@ -112,10 +114,12 @@ def test_twenty_lost_commands_in_a_row_end_a_motion_and_nineteen_do_not() -> Non
     robot.step(command())
     ends = [robot.step(None) for _ in range(20)]
     assert ends[:19] == [None] * 19
-    assert ends[19] is not None and ends[19].status is MoveStatus.REFLEX_ABORTED
+    assert ends[19] is not None
+    assert ends[19].status is MoveStatus.REFLEX_ABORTED
     state = state_of(robot)
     assert state["robot_mode"] == RobotMode.REFLEX
-    assert state["errors"][25] and state["errors"].sum() == 1
+    assert state["errors"][25]
+    assert state["errors"].sum() == 1
 
 
 def test_a_lenient_robot_waits_for_commands() -> None:
@@ -138,7 +142,8 @@ def test_a_force_above_the_threshold_is_a_reflex_and_below_it_is_not() -> None:
     assert robot.step(command()) is None
     robot.body.push(np.array([0.0, 31.0, 0.0, 0.0, 0.0, 0.0]))
     end = robot.step(command())
-    assert end is not None and end.status is MoveStatus.REFLEX_ABORTED
+    assert end is not None
+    assert end.status is MoveStatus.REFLEX_ABORTED
     state = state_of(robot)
     assert [ERROR_NAMES[i] for i in np.flatnonzero(state["errors"])] == ["cartesian_reflex"]
     # By the robot on its surroundings: the other way round.
@@ -160,7 +165,8 @@ def test_reflex_keeps_its_reason_after_recovery() -> None:
 def test_user_stop_refuses_recovery_until_it_is_released() -> None:
     robot = in_torque_control(FciRobot())
     end = robot.user_stop(True)
-    assert end is not None and end.status is MoveStatus.EMERGENCY_ABORTED
+    assert end is not None
+    assert end.status is MoveStatus.EMERGENCY_ABORTED
     assert robot.recover() is RecoveryStatus.NOT_POSSIBLE
     robot.step(None)
     assert not state_of(robot)["errors"].any()
@@ -174,7 +180,8 @@ def test_torques_that_are_not_finite_end_the_motion_without_moving_the_arm(torqu
     robot = in_torque_control(FciRobot())
     before = robot.body.q.copy()
     end = robot.step(command(tau_J_d=[torque] * 7))
-    assert end is not None and end.status is MoveStatus.INPUT_ERROR_ABORTED
+    assert end is not None
+    assert end.status is MoveStatus.INPUT_ERROR_ABORTED
     np.testing.assert_allclose(robot.body.q, before, atol=1e-9)
 
 

@@ -38,7 +38,10 @@ def test_a_bad_value_is_refused_with_what_is_allowed(values: dict[str, object], 
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"home": [0.0, 0.0, 0.0, 0.0, 0.0, 1.5, 0.0]}, r"fr3_joint4 is 0.000, allowed: -3.028 to -0.166 rad"),
+        (
+            {"home": [0.0, 0.0, 0.0, 0.0, 0.0, 1.5, 0.0]},
+            r"fr3_joint4 is 0.000, allowed: -3.028 to -0.166 rad",
+        ),
         ({"workspace_low": [0.9, -0.5, 0.0]}, r"x from 0.9 to 0.8 m is empty"),
         ({"first_position": 0.05, "max_position": 0.04}, r"must not exceed max_position 0.04 m"),
         ({"reconnect_first": 2.0, "reconnect_longest": 1.0}, r"must not exceed reconnect_longest"),

@@ -30,7 +30,12 @@ def raised(name: str, text: str) -> Exception:
             Cause.COMMUNICATION,
             "lost too many commands",
         ),
-        ("ControlException", "libfranka: Move command aborted: User Stop pressed!", Cause.USER_STOP, "user stop"),
+        (
+            "ControlException",
+            "libfranka: Move command aborted: User Stop pressed!",
+            Cause.USER_STOP,
+            "user stop",
+        ),
         ("ControlException", "libfranka: Move command preempted!", Cause.PREEMPTED, "another request"),
         ("NetworkException", "libfranka: UDP receive: Timeout", Cause.NETWORK, "UDP receive: Timeout"),
         ("RuntimeError", "Net Exception", Cause.NETWORK, "is lost"),
@@ -71,7 +76,12 @@ def test_version_mismatch_names_both_versions_and_the_fix() -> None:
     )
     fault = classify(raised("IncompatibleVersionException", text), "10.0.0.1")
     assert fault.cause is Cause.VERSION
-    for part in ("FCI version 9", "version 10", "update the robot's system software", "franky-control==1.0.2"):
+    for part in (
+        "FCI version 9",
+        "version 10",
+        "update the robot's system software",
+        "franky-control==1.0.2",
+    ):
         assert part in fault.reason
 
 
@@ -82,7 +92,9 @@ def test_a_robot_newer_than_the_driver_asks_for_a_newer_client() -> None:
 
 
 def test_a_call_that_had_to_be_broken_is_named_as_hung() -> None:
-    fault = classify(raised("NetworkException", "libfranka: TCP receive: I/O error"), "10.0.0.1", broken_after=1.5)
+    fault = classify(
+        raised("NetworkException", "libfranka: TCP receive: I/O error"), "10.0.0.1", broken_after=1.5
+    )
     assert fault.cause is Cause.HUNG
     assert "did not answer for 1.5 s" in fault.reason
 
@@ -98,7 +110,8 @@ def test_a_call_that_had_to_be_broken_is_named_as_hung() -> None:
 )
 def test_a_robot_that_is_not_ready_says_why(mode: str, errors: tuple[str, ...], cause: Cause) -> None:
     fault = from_state(mode, errors)
-    assert fault is not None and fault.cause is cause
+    assert fault is not None
+    assert fault.cause is cause
 
 
 @pytest.mark.parametrize("mode", ["Idle", "Move"])

@@ -83,6 +83,7 @@ class Counters:
 @dataclass
 class _Client:
     connection: socket.socket
+    peer: str
     buffer: bytearray = field(default_factory=bytearray)
     state_address: tuple[str, int] | None = None
 
@@ -240,7 +241,7 @@ class FciServer:
 
     def _accept(self) -> None:
         assert self._listener is not None
-        connection, _ = self._listener.accept()
+        connection, (peer, _) = self._listener.accept()
         if self.faults.close_before_reply:
             connection.close()
             return
@@ -253,7 +254,7 @@ class FciServer:
             # What a real robot does with a second client is not known; here the newer one wins.
             self.counters.clients_replaced += not _has_ended(self._client.connection)
             self._drop_client()
-        self._client = _Client(connection)
+        self._client = _Client(connection, peer)
         self.counters.clients += 1
 
     def _drop_client(self) -> None:
@@ -313,7 +314,7 @@ class FciServer:
             status = ConnectStatus.SUCCESS if fits else ConnectStatus.INCOMPATIBLE_VERSION
             self._reply(known, command_id, CONNECT_REPLY.pack(status, self.faults.version))
             if fits:
-                client.state_address = (client.connection.getpeername()[0], port)
+                client.state_address = (client.peer, port)
         elif known is Command.GET_ROBOT_MODEL:
             self._reply(known, command_id, b"\0" + self._urdf)
         elif known is Command.MOVE:
