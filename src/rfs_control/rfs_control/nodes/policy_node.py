@@ -50,6 +50,7 @@ class PolicyNode(LifecycleNode):
         self._step: PolicyStep | None = None
         self._window: ObservationWindow | None = None
         self._checkpoint_id = ""
+        self._noise_source = ""
         self._active = False
         self.refusal = ""
         """Why the last checkpoint was refused at configuration; empty when it was taken."""
@@ -84,7 +85,7 @@ class PolicyNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         self.refusal = ""
         self._step = PolicyStep(policy, policy.header.action_spec)
-        self._checkpoint_id = policy.checkpoint_id
+        self._checkpoint_id, self._noise_source = policy.checkpoint_id, policy.noise_source
         self._window = ObservationWindow(policy.header.observation_spec, self.config)
         for source in self._sources:
             self._subscriptions_of_parts.append(
@@ -100,7 +101,7 @@ class PolicyNode(LifecycleNode):
             self._timer = self.create_timer(
                 spec.control_dt * spec.horizon, self._on_timer, clock=self._steady
             )
-        self.get_logger().info(f"configured with {policy.checkpoint_id}, a_0 {self.config.a0}")
+        self.get_logger().info(f"configured with {policy.checkpoint_id}, a_0 {policy.noise_source}")
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -175,7 +176,7 @@ class PolicyNode(LifecycleNode):
             if self._step.clock is None:
                 policy = self._load(request.path)
                 self._step.swap(policy, policy.header.action_spec)
-                self._checkpoint_id = policy.checkpoint_id
+                self._checkpoint_id, self._noise_source = policy.checkpoint_id, policy.noise_source
             else:
                 self._step.swap(self._step.policy, self._step.action_spec)  # says why not
             response.success = True
@@ -322,7 +323,7 @@ class PolicyNode(LifecycleNode):
         values = {
             "state": "active" if self._active else "inactive" if self._step else "unconfigured",
             "checkpoint_id": self._checkpoint_id,
-            "a0": self.config.a0,
+            "a0": self._noise_source,
             "decisions": str(self.statistics.count),
             "missed_ticks": str(self.statistics.missed),
             "tick_cpu_ms_p50": f"{summary.cpu_ms_p50:.3f}",
