@@ -55,8 +55,8 @@ class GraspPosture:
 class DemonstratorConfig:
     """How the demonstrator moves and what is wrong with it.
 
-    The defaults are chosen so that a policy that imitates it succeeds about as rarely as the paper's base policy:
-    an offset of the palm and a share of weak grips, each of which a correction can undo.
+    The defaults are chosen so that a policy that imitates it succeeds about as rarely as the paper's base
+    policy: an offset of the palm and a share of weak grips, each of which a correction can undo.
     """
 
     gain: float = param(

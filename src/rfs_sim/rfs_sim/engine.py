@@ -29,8 +29,8 @@ CONTROL_SPEC = mujoco.mjtState.mjSTATE_CTRL.value | mujoco.mjtState.mjSTATE_QFRC
 
 
 REST_DEPTH = 1e-4
-"""m: how deep a resting object stands in the soft table. Started there it is at rest; started at depth 0 a cylinder
-rocks by 2 degrees, since not all of its contact points begin to carry at once."""
+"""m: how deep a resting object stands in the soft table. Started there it is at rest; started at depth 0 a
+cylinder rocks by 2 degrees, since not all of its contact points begin to carry at once."""
 
 
 class EngineError(RfsError):

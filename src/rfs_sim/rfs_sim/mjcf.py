@@ -34,8 +34,8 @@ HAND_KV = 0.1
 """N m s/rad: with HAND_KP and the rotor's armature about 0.7 of critical damping."""
 
 CONTACT_TIME = 0.02
-"""s, time constant of all contacts (solref): the stiffest that a 10 ms step integrates, kept at finer steps, so
-that a finer step only integrates the same world better."""
+"""s, time constant of all contacts (solref): the stiffest that a 10 ms step integrates, kept at finer steps,
+so that a finer step only integrates the same world better."""
 
 SLOT_KINDS = ("box", "cylinder", "capsule")
 """Kinds of shape an object can take; a slot geom each."""

@@ -85,7 +85,7 @@ def apply_start(
         model.actuator_biasprm[position, 1] = -gain * kp
         model.actuator_gainprm[damper, 0] = gain * kv
         model.actuator_biasprm[damper, 2] = -gain * kv
-    mujoco.mj_setConst(model, scratch)
+    mujoco.mj_setConst(model, scratch)  # also the bounds that the broad phase reads
 
 
 def _shape_object(model: mujoco.MjModel, index: ModelIndex, shape: ObjectShape) -> None:
@@ -100,24 +100,6 @@ def _shape_object(model: mujoco.MjModel, index: ModelIndex, shape: ObjectShape) 
         else:
             size = (tiny, tiny, tiny if kind == "box" else 0.0)
         model.geom_size[geom] = size
-        model.geom_rbound[geom] = _bounding_radius(kind, size)
-        model.geom_aabb[geom, 3:] = _half_extent(kind, size)
-    extent = _half_extent(shape.kind, model.geom_size[index.object_geoms[shape.kind]])
-    # The body's own bounding boxes, which the broad phase reads: every node as large as the used shape.
-    first = model.body_bvhadr[index.object_body]
-    model.bvh_aabb[first : first + model.body_bvhnum[index.object_body], 3:] = extent
-
-
-def _half_extent(kind: str, size: Array | tuple[float, ...]) -> Array:
-    if kind == "box":
-        return np.array(size[:3])
-    return np.array([size[0], size[0], size[1] + (size[0] if kind == "capsule" else 0.0)])
-
-
-def _bounding_radius(kind: str, size: Array | tuple[float, ...]) -> float:
-    if kind == "box":
-        return float(np.linalg.norm(size[:3]))
-    return float(size[0] + size[1]) if kind == "capsule" else float(np.hypot(size[0], size[1]))
 
 
 assert len(facts.ARM_TORQUE) + len(facts.HAND_LINKS) == DISTURBANCE_JOINTS

@@ -82,6 +82,10 @@ class Worlds:
             worlds: which worlds; None: all of them.
         """
         worlds = list(range(self.num_worlds) if worlds is None else worlds)
+        # States handed out before keep their values.
+        self.arm_target, self.hand_target = self.arm_target.copy(), self.hand_target.copy()
+        self._held_steps, self._rest_height = self._held_steps.copy(), self._rest_height.copy()
+        self._goal = self._goal.copy()
         for world, episode in zip(worlds, episodes, strict=True):
             start = self.task.draw_episode(episode_rng(seed, int(episode), "reset"), self.task_config)
             self.engine.reset(world, start)
@@ -107,8 +111,8 @@ class Worlds:
             hand_target: rad. Shape: (N, 16)
             disturbed: False leaves the episode's disturbances out (a world that no episode is played in).
         """
-        self.target = target
-        self.hand_target = hand_target
+        self.target = Pose(target.position.copy(), target.quaternion.copy())
+        self.hand_target = hand_target = hand_target.copy()
         self.arm_target = control.track(self.kinematics, self.arm_target, self.state.arm_position, target)
         torque = None
         if disturbed:
