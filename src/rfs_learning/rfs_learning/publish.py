@@ -39,10 +39,14 @@ def read_result(path: Path, checkpoint_id: str) -> dict[str, Any]:
 
 
 def publish(source: Path, results: Sequence[Path], out: Path) -> checkpoint.Checkpoint:
-    """Copy `source` to `out` with the results in its header, named by the results' file names."""
+    """Copy `source` to `out` with the results in its header, named by the results' file names.
+
+    What its trainer measured stays there.
+    """
     made = checkpoint.load(source)
     measured = {path.stem: read_result(path, made.id) for path in results}
-    shipped = checkpoint.Checkpoint(dataclasses.replace(made.header, results=measured), made.tensors)
+    kept = {**made.header.results, **measured}
+    shipped = checkpoint.Checkpoint(dataclasses.replace(made.header, results=kept), made.tensors)
     checkpoint.save(out, shipped)
     return shipped
 

@@ -475,7 +475,8 @@ class PpoRunner:
                 min(self.config.evaluation_episodes, self.config.final_episodes),
             )
             figures["full"] = yield from measure(policy, self.layout, env, seed, self.config.final_episodes)
-            results = {"command": self.command, "physics_dt": self.config.physics_dt, "seed": seed, **figures}
+            said = {"command": self.command, "physics_dt": self.config.physics_dt, "seed": seed}
+            results = {name: {**said, "switch": name, **measured} for name, measured in figures.items()}
             checkpoint.save(
                 self.best_path, Checkpoint(dataclasses.replace(best.header, results=results), best.tensors)
             )
