@@ -24,20 +24,19 @@ from rfs_msgs.msg import PolicyAction, SafetyState
 from rfs_msgs.srv import ResetWorld
 from rfs_ros.conversions import stamp_msg
 
-DOMAIN = 69
 MS = 1_000_000
 LEASH_M = 0.06
 DOWN_M = -0.002
 
 
 @launch_pytest.fixture
-def world_and_gate():
+def world_and_gate(ros_domain):
     """The world and the gate, with the parameters of a deployment."""
     sim = {"lockstep_patience_s": 0.2}
     gate = {"use_sim_time": True, "tick_source": "state"}
     return LaunchDescription(
         [
-            SetEnvironmentVariable("ROS_DOMAIN_ID", str(DOMAIN)),
+            SetEnvironmentVariable("ROS_DOMAIN_ID", str(ros_domain)),
             Node(package="rfs_sim", executable="sim_node", name="sim_node", parameters=[sim]),
             Node(package="rfs_control", executable="gate_node", name="gate_node", parameters=[gate]),
             launch_pytest.actions.ReadyToTest(),
@@ -111,10 +110,8 @@ class BadPolicy:
 
 
 @pytest.fixture
-def policy():
-    probe = Probe(DOMAIN)
-    yield BadPolicy(probe)
-    probe.close()
+def policy(probe):
+    return BadPolicy(probe)
 
 
 def spoiled(**at):
