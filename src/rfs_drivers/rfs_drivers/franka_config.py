@@ -109,7 +109,7 @@ class FrankaConfig:
     tool_frame: str = param(
         "palm",
         doc="Frame that the impedance acts in. palm: the driver tells the robot where the palm is; desk: the "
-        "end effector entered in Desk. Targets are palm poses in either case.",
+        "end effector that the robot has, from Desk or set before. Targets are palm poses in either case.",
         choices=TOOL_FRAMES,
     )
     hold_after: float = param(
