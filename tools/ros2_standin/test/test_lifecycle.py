@@ -38,7 +38,8 @@ def test_node_is_configured_and_activated_by_events(run_launch):
 def test_lifecycle_transition_does_several_in_order(run_launch):
     code, output = run_launch(
         """life, LifecycleTransition(lifecycle_node_names=['/robot/life'], transition_ids=[
-            Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE]),
+            Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE,
+            Transition.TRANSITION_DEACTIVATE]),
         RegisterEventHandler(OnStateTransition(start_state='deactivating', goal_state='inactive',
                                                entities=[LogInfo(msg='done'), Shutdown()]))""",
         before=BEFORE,

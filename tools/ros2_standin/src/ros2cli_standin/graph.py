@@ -15,6 +15,8 @@ from .nearest import CommandError, unknown
 
 DISCOVERY_S = 4.0
 """How long something that was named may take to be discovered, seconds."""
+ANNOUNCED_S = 3.2
+"""Participants that miss each other's first messages find each other with the next one, 3 s later."""
 SETTLED_S = 0.5
 """How long a listing must have stayed the same before it counts as complete, seconds."""
 
@@ -38,13 +40,12 @@ class Graph:
         return value
 
     def settled(
-        self, listing: Callable[[], Any], at_least: float = 1.0, complete: Callable[[], Any] | None = None
+        self,
+        listing: Callable[[], Any],
+        at_least: float = ANNOUNCED_S,
+        complete: Callable[[], Any] | None = None,
     ) -> Any:
-        """A listing once discovery has come to rest.
-
-        It is not believed early before `complete` (another node was discovered) is true. The participants'
-        first contact takes long where they talk over TCP.
-        """
+        """A listing once discovery has come to rest, and not before `complete` (another node is known)."""
         complete = self.nodes if complete is None else complete
         begin = since = time.monotonic()
         last = listing()
@@ -101,9 +102,7 @@ class Graph:
 
     def _require(self, what: str, name: str, known: Callable[[], Iterable[str]]) -> str:
         full = absolute(name)
-        found = lambda: full in known()  # noqa: E731
-        # Two seconds after the first other node was discovered, the others are known as well.
-        if not self.wait(lambda: found() or self.nodes(), DISCOVERY_S) or not self.wait(found, 2.0):
+        if not self.wait(lambda: full in known(), DISCOVERY_S):
             raise CommandError(unknown(f"running {what}" if what == "node" else what, full, known()))
         return full
 
