@@ -4,6 +4,7 @@ setup(
     name="rfs_core",
     version="0.1.0",
     packages=find_packages(exclude=["test"]),
+    package_data={"rfs_core.tasks": ["data/*.npz"]},
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/rfs_core"]),
         ("share/rfs_core", ["package.xml"]),

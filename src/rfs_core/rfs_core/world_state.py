@@ -4,13 +4,23 @@ Every array has the number of worlds N as its first axis. Positions and poses ar
 `fr3_link0`; SI units; float64.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rfs_core.se3 import Pose
+
+
+@dataclass
+class BodyState:
+    """A body of the task beside the object, in N worlds."""
+
+    pose: Pose
+    """Shapes: (N, 3), (N, 4) wxyz"""
+    velocity: NDArray[np.float64]
+    """m/s in the base frame, then rad/s in the body's frame; 0 where it never moves. Shape: (N, 6)"""
 
 
 @dataclass
@@ -48,6 +58,8 @@ class WorldState:
     `robot.CONTACT_NAMES`. Shape: (N, 5)"""
     held_steps: NDArray[np.int64]
     """Consecutive control steps, up to now, at which the task's momentary condition held. Shape: (N,)"""
+    bodies: dict[str, BodyState] = field(default_factory=dict)
+    """The task's further bodies by name."""
 
     @property
     def num_worlds(self) -> int:
@@ -57,10 +69,19 @@ class WorldState:
     def take(self, worlds: NDArray[np.intp] | NDArray[np.bool_]) -> "WorldState":
         """The state of some worlds only, in the order given (copies where `worlds` is an index array)."""
         values: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for item in fields(self):
+            value = getattr(self, item.name)
             if isinstance(value, Pose):
-                values[field.name] = Pose(value.position[worlds], value.quaternion[worlds])
+                values[item.name] = _take(value, worlds)
+            elif item.name == "bodies":
+                values[item.name] = {
+                    name: BodyState(_take(body.pose, worlds), body.velocity[worlds])
+                    for name, body in value.items()
+                }
             else:
-                values[field.name] = value[worlds]
+                values[item.name] = value[worlds]
         return WorldState(**values)
+
+
+def _take(pose: Pose, worlds: NDArray[np.intp] | NDArray[np.bool_]) -> Pose:
+    return Pose(pose.position[worlds], pose.quaternion[worlds])

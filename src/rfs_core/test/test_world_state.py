@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from rfs_core.se3 import Pose
-from rfs_core.world_state import WorldState
+from rfs_core.world_state import BodyState, WorldState
 
 
 def make_state(n: int = 3) -> WorldState:
@@ -31,6 +31,7 @@ def make_state(n: int = 3) -> WorldState:
         goal_position=filled(3),
         contacts=np.zeros((n, 5), dtype=np.bool_),
         held_steps=np.arange(n),
+        bodies={"wall": BodyState(Pose(filled(3), filled(4)), filled(6))},
     )
 
 
@@ -42,6 +43,9 @@ def test_take_keeps_every_field_of_the_chosen_worlds_in_order() -> None:
     assert taken.num_worlds == 2
     for field in dataclasses.fields(WorldState):
         value = getattr(taken, field.name)
+        if field.name == "bodies":
+            wall = value["wall"]
+            value = Pose(np.hstack([wall.pose.position, wall.velocity]), wall.pose.quaternion)
         for array in value if isinstance(value, Pose) else (value,):
             if field.name == "contacts":
                 assert array.shape == (2, 5)

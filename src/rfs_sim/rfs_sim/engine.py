@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from rfs_core import robot
 from rfs_core.errors import RfsError
-from rfs_core.tasks.grasp import EpisodeStart
+from rfs_core.scene import EpisodeStart
+from rfs_core.se3 import Pose
+from rfs_core.world_state import BodyState
 from rfs_sim import randomization
 from rfs_sim.mjcf import SceneConfig
 from rfs_sim.model import ModelIndex, compile_model
@@ -89,7 +91,7 @@ class MujocoEngine:
         self.num_worlds = num_worlds
         template = compile_model(scene)
         self.models = [template] + [copy.copy(template) for _ in range(num_worlds - 1)]
-        self.index = ModelIndex.of(template)
+        self.index = ModelIndex.of(template, bodies=scene.bodies)
         self._scratch = mujoco.MjData(template)
         self._data = [mujoco.MjData(template) for _ in range(max(1, threads))]
         self._rollout = Rollout(nthread=0 if threads <= 1 else threads)
@@ -112,6 +114,11 @@ class MujocoEngine:
         self.qvel = self._state[:, 1 + nq :]
         self.contacts = np.zeros((num_worlds, len(robot.CONTACT_NAMES)), dtype=np.bool_)
         self.unstable = np.zeros(num_worlds, dtype=np.bool_)
+        self._fixed = {
+            name: Pose(np.zeros((num_worlds, 3)), np.tile([1.0, 0.0, 0.0, 0.0], (num_worlds, 1)))
+            for name, body in self.index.bodies.items()
+            if body.qpos is None
+        }
         self._states_qpos = self._states[:, :, 1 : 1 + nq]
         self._states_qvel = self._states[:, :, 1 + nq :]
         self._force_dofs = nu + np.concatenate((self.index.arm_dof, self.index.hand_dof))
@@ -125,9 +132,19 @@ class MujocoEngine:
         self.qpos[world, index.arm_qpos] = start.arm_position
         self.qpos[world, index.hand_qpos] = start.hand_position
         self.qpos[world, index.object_qpos[:3]] = start.object_position
-        self.qpos[world, index.object_qpos[2]] -= REST_DEPTH
+        if not start.held:
+            self.qpos[world, index.object_qpos[2]] -= REST_DEPTH
         self.qpos[world, index.object_qpos[3:]] = start.object_quaternion
-        self.contacts[world] = False
+        for name, body in index.bodies.items():
+            where = start.bodies[name]
+            if body.qpos is None:
+                self._fixed[name].position[world] = where.position
+                self._fixed[name].quaternion[world] = where.quaternion
+                continue
+            self.qpos[world, body.qpos[:3]] = where.position
+            self.qpos[world, body.qpos[2]] -= REST_DEPTH
+            self.qpos[world, body.qpos[3:]] = where.quaternion
+        self.contacts[world] = start.contacts
         self.unstable[world] = False
 
     def step(self, arm_target: Array, hand_target: Array, disturbance: Array | None = None) -> None:
@@ -164,6 +181,19 @@ class MujocoEngine:
         self._state[:] = last
         self.contacts = (self._sensors[:, :, index.contact_sensors] > 0.0).any(axis=1)
         self.contacts[self.unstable] = False
+
+    def bodies(self) -> dict[str, BodyState]:
+        """The task's further bodies now, by name (copies)."""
+        states = {}
+        for name, body in self.index.bodies.items():
+            if body.qpos is None:
+                fixed = self._fixed[name]
+                pose = Pose(fixed.position.copy(), fixed.quaternion.copy())
+                states[name] = BodyState(pose, np.zeros((self.num_worlds, 6)))
+            else:
+                pose = Pose(self.qpos[:, body.qpos[:3]], self.qpos[:, body.qpos[3:]])
+                states[name] = BodyState(pose, self.qvel[:, body.dof])
+        return states
 
     def last_inputs(self) -> tuple[Array, Array]:
         """Initial states and controls of the last `step`, as `mujoco.rollout` takes them (for benchmarks)."""

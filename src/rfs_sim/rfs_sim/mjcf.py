@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from rfs_core import robot, se3
+from rfs_core.scene import Body, Solid
 from rfs_sim import facts
 
 ARM_KP = (2000.0, 2000.0, 2000.0, 2000.0, 500.0, 500.0, 500.0)
@@ -52,6 +53,8 @@ class SceneConfig:
     """Time step of the physics, s. Finer steps make harder contacts; success rates must name the step."""
     objects: tuple[str, ...] = ("object",)
     """Names of the free objects."""
+    bodies: tuple[Body, ...] = ()
+    """What the task adds."""
     menagerie: Path | None = None
     """Folder of a MuJoCo Menagerie checkout: its meshes replace our primitives for the cameras. None:
     primitives."""
@@ -85,7 +88,9 @@ def write(config: SceneConfig) -> str:
     _mount(bodies)
     for name in config.objects:
         _object(world, name)
-    _contact(root, config.objects)
+    for body in config.bodies:
+        _task_body(world, body)
+    _contact(root, (*config.objects, *(body.name for body in config.bodies)))
     _actuators(root)
     _sensors(root, config.objects)
     ET.indent(root)
@@ -349,9 +354,52 @@ def _object(world: ET.Element, name: str) -> None:
         )
 
 
+def _task_body(world: ET.Element, body: Body) -> None:
+    """One of the task's bodies; a reset puts it where the episode's start says."""
+    element = ET.SubElement(world, "body", name=body.name, pos="0.5 0 0.5")
+    if body.moves:
+        ET.SubElement(element, "freejoint", name=body.name)
+    volume = sum(_volume(solid) for solid in body.solids)
+    for i, solid in enumerate(body.solids):
+        geom = ET.SubElement(
+            element,
+            "geom",
+            name=f"{body.name}_{i}",
+            type=solid.kind,
+            size=_numbers(_mujoco_size(solid)),
+            pos=_numbers(solid.position),
+            quat=_numbers(solid.quaternion),
+            rgba=_numbers(body.rgba),
+        )
+        if not body.collides:
+            geom.set("class", "visual")
+            continue
+        geom.set("condim", "4")
+        geom.set("friction", f"{body.friction:g} 0.03 0.0001")
+        if body.moves:
+            geom.set("mass", f"{body.mass * _volume(solid) / volume:.9g}")
+
+
+def _mujoco_size(solid: Solid) -> tuple[float, ...]:
+    if solid.kind == "box":
+        return solid.size
+    return solid.size[:1] if solid.kind == "sphere" else (solid.size[0], solid.size[2])
+
+
+def _volume(solid: Solid) -> float:
+    a, b, c = solid.size
+    ball = 4.0 / 3.0 * np.pi * a**3
+    if solid.kind == "box":
+        return 8.0 * a * b * c
+    if solid.kind == "sphere":
+        return float(ball)
+    tube = 2.0 * np.pi * a * a * c
+    return float(tube + (ball if solid.kind == "capsule" else 0.0))
+
+
 def excluded_pairs(objects: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Pairs of bodies that never touch: parts of the arm, the arm's upper links and objects, and within the
-    hand what the joints' limits keep apart. Everything else can: finger against finger, tips against palm,
+    """Pairs of bodies that never touch: parts of the arm, the arm's upper links and objects (or the task's
+    bodies), and within the hand what the joints' limits keep apart. Everything else can: finger against finger, tips against palm,
     all of the robot against the table."""
     arm = [link.name for link in facts.ARM_LINKS]
     hand = ["palm", *(link.name for link in facts.HAND_LINKS)]

@@ -8,10 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rfs_core import robot
+from rfs_core.scene import Body
 from rfs_sim import mjcf
 from rfs_sim.mjcf import SceneConfig
 
 Index = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class BodyIndex:
+    """Addresses of one of the task's bodies."""
+
+    body: int
+    qpos: Index | None
+    """Position, then quaternion wxyz; None where it never moves. Shape: (7,)"""
+    dof: Index | None
+    """Linear, then angular velocity. Shape: (6,)"""
 
 
 @dataclass(frozen=True)
@@ -38,9 +50,13 @@ class ModelIndex:
     object_body: int
     object_geoms: dict[str, int]
     """Slot geom of each kind of shape, first object."""
+    bodies: dict[str, BodyIndex]
+    """The task's further bodies by name."""
 
     @classmethod
-    def of(cls, model: mujoco.MjModel, object_name: str = "object") -> "ModelIndex":
+    def of(
+        cls, model: mujoco.MjModel, object_name: str = "object", bodies: tuple[Body, ...] = ()
+    ) -> "ModelIndex":
         """Finds everything by name; KeyError names what the model lacks."""
 
         def indices(values: list[int]) -> Index:
@@ -48,6 +64,13 @@ class ModelIndex:
 
         def actuators(names: tuple[str, ...], suffix: str = "") -> Index:
             return indices([model.actuator(name + suffix).id for name in names])
+
+        def addresses(body: Body) -> BodyIndex:
+            number = int(model.body(body.name).id)
+            if not body.moves:
+                return BodyIndex(number, None, None)
+            joint = model.joint(body.name)
+            return BodyIndex(number, joint.qposadr[0] + np.arange(7), joint.dofadr[0] + np.arange(6))
 
         free = model.joint(object_name)
         return cls(
@@ -64,6 +87,7 @@ class ModelIndex:
             contact_sensors=indices([model.sensor(f"{n}_contact").adr[0] for n in robot.CONTACT_NAMES]),
             object_body=int(model.body(object_name).id),
             object_geoms={kind: int(model.geom(f"{object_name}_{kind}").id) for kind in mjcf.SLOT_KINDS},
+            bodies={body.name: addresses(body) for body in bodies},
         )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rfs_core.config import param
-from rfs_core.tasks.grasp import EpisodeStart, ObjectShape
+from rfs_core.scene import EpisodeStart, ObjectShape
 from rfs_sim import facts, mjcf
 from rfs_sim.model import ModelIndex
 
@@ -85,6 +85,10 @@ def apply_start(
         model.actuator_biasprm[position, 1] = -gain * kp
         model.actuator_gainprm[damper, 0] = gain * kv
         model.actuator_biasprm[damper, 2] = -gain * kv
+    for name, body in index.bodies.items():
+        if body.qpos is None:
+            model.body_pos[body.body] = start.bodies[name].position
+            model.body_quat[body.body] = start.bodies[name].quaternion
     mujoco.mj_setConst(model, scratch)  # also the bounds that the broad phase reads
 
 

@@ -4,6 +4,7 @@ The vector environment and the simulation node (with one world) both stand on th
 command gate publishes, palm target and finger targets, and does what the drivers do with it.
 """
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from rfs_core import control, robot, tasks
 from rfs_core.kinematics import ArmKinematics
+from rfs_core.scene import EpisodeStart
 from rfs_core.se3 import Pose
 from rfs_core.seeding import episode_rng
 from rfs_core.world_state import WorldState
@@ -56,6 +58,7 @@ class Worlds:
         """
         self.task = tasks.load(task)
         self.task_config = tasks.configure(task, task_options)
+        scene = dataclasses.replace(scene or SceneConfig(), bodies=self.task.BODIES)
         self.engine = MujocoEngine(num_worlds, scene, threads)
         self.num_worlds = num_worlds
         self.disturbance = disturbance or DisturbanceConfig()
@@ -69,7 +72,7 @@ class Worlds:
         self._steps = np.zeros(n, dtype=np.int64)
         self._held_steps = np.zeros(n, dtype=np.int64)
         self._rest_height = np.zeros(n)
-        self._goal = np.zeros((n, 3))
+        self._goal = np.zeros((n, 3))  # from the task's TARGET_BODY, where it has one
         self._torque = np.zeros((n, self.task.MAX_EPISODE_STEPS, DISTURBANCE_JOINTS))
         self.state = self._read()
 
@@ -82,21 +85,41 @@ class Worlds:
             worlds: which worlds; None: all of them.
         """
         worlds = list(range(self.num_worlds) if worlds is None else worlds)
-        # States handed out before keep their values.
-        self.arm_target, self.hand_target = self.arm_target.copy(), self.hand_target.copy()
-        self._held_steps, self._rest_height = self._held_steps.copy(), self._rest_height.copy()
-        self._goal = self._goal.copy()
+        self._keep_states()
         for world, episode in zip(worlds, episodes, strict=True):
-            start = self.task.draw_episode(episode_rng(seed, int(episode), "reset"), self.task_config)
-            self.engine.reset(world, start)
-            self.starts[world] = start
-            self.arm_target[world] = start.arm_position
-            self.hand_target[world] = start.hand_position
-            self._rest_height[world] = start.object_position[2]
-            self._goal[world] = start.goal_position
+            rng = episode_rng(seed, int(episode), "reset")
+            self._start(world, self.task.draw_episode(rng, self.task_config))
             self._torque[world] = draw_disturbance(
                 episode_rng(seed, int(episode), "disturbance"), len(self._torque[world]), self.disturbance
             )
+        self._started(worlds)
+
+    def begin(self, starts: Iterable[EpisodeStart]) -> None:
+        """Puts every world into a start of the caller's making, without disturbances."""
+        self._keep_states()
+        for world, start in enumerate(starts):
+            self._start(world, start)
+        self._torque[:] = 0.0
+        self._started(list(range(self.num_worlds)))
+
+    def _keep_states(self) -> None:
+        """States handed out before keep their values."""
+        self.arm_target, self.hand_target = self.arm_target.copy(), self.hand_target.copy()
+        self._held_steps, self._rest_height = self._held_steps.copy(), self._rest_height.copy()
+        self._goal = self._goal.copy()
+
+    def _start(self, world: int, start: EpisodeStart) -> None:
+        self.engine.reset(world, start)
+        self.starts[world] = start
+        self.arm_target[world] = start.arm_position if start.arm_target is None else start.arm_target
+        # Where the gate begins, too: from the joints it measures when it is armed.
+        self.hand_target[world] = start.hand_position
+        self._rest_height[world] = start.object_position[2]
+        self._goal[world] = start.goal_position
+        if self.task.TARGET_BODY:
+            self._goal[world] -= start.bodies[self.task.TARGET_BODY].position
+
+    def _started(self, worlds: list[int]) -> None:
         self._steps[worlds] = 0
         self._held_steps[worlds] = 0
         self.state = self._read()
@@ -138,6 +161,10 @@ class Worlds:
         arm = qpos[:, index.arm_qpos]
         hand = qpos[:, index.hand_qpos]
         palm = self.kinematics.forward(arm)
+        bodies = self.engine.bodies()
+        goal = self._goal
+        if self.task.TARGET_BODY:
+            goal = goal + bodies[self.task.TARGET_BODY].pose.position
         return WorldState(
             time=self._steps * robot.CONTROL_DT,
             arm_position=arm,
@@ -151,7 +178,8 @@ class Worlds:
             object_pose=Pose(qpos[:, index.object_qpos[:3]], qpos[:, index.object_qpos[3:]]),
             object_velocity=qvel[:, index.object_dof],
             object_rest_height=self._rest_height,
-            goal_position=self._goal,
+            goal_position=goal,
             contacts=self.engine.contacts,
             held_steps=self._held_steps,
+            bodies=bodies,
         )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rfs_core import robot, se3
 from rfs_core.config import param
+from rfs_core.scene import Body, EpisodeStart, ObjectShape
 from rfs_core.specs import ObservationSpec, Part
 from rfs_core.world_state import WorldState
 
@@ -23,22 +24,11 @@ NAME = "grasp"
 MAX_EPISODE_STEPS = 64
 """Control steps of an episode (3.2 s at 20 Hz)."""
 
+BODIES: tuple[Body, ...] = ()
+"""Nothing beside the object."""
 
-@dataclass(frozen=True)
-class ObjectShape:
-    """A primitive that can be grasped, standing on the table as it is first placed."""
-
-    name: str
-    kind: str
-    """`box`, `cylinder` (axis upright) or `capsule` (axis upright)."""
-    size: tuple[float, float, float]
-    """m: box: half edges x, y, z; cylinder: radius, radius, half height; capsule: radius, radius, half
-    length of its straight part."""
-
-    @property
-    def half_height(self) -> float:
-        """m, height of the centre above the table."""
-        return self.size[2] + (self.size[0] if self.kind == "capsule" else 0.0)
+TARGET_BODY = ""
+"""The goal is a place in the air."""
 
 
 OBJECTS: tuple[ObjectShape, ...] = (
@@ -112,32 +102,6 @@ DEFAULT = GraspConfig()
 
 ARM_START: tuple[float, ...] = (0.0, -0.03, 0.0, -2.75, 0.0, 3.69, 0.0)
 """rad, where the arm's randomised start is centred: the palm above and behind the objects, looking down."""
-
-
-@dataclass(frozen=True)
-class EpisodeStart:
-    """Everything random about the start of one episode, and what an engine must set."""
-
-    shape: ObjectShape
-    """The object with its size already scaled."""
-    object_mass: float
-    """kg"""
-    object_friction: float
-    """sliding friction coefficient"""
-    object_position: NDArray[np.float64]
-    """m, centre. Shape: (3,)"""
-    object_quaternion: NDArray[np.float64]
-    """wxyz. Shape: (4,)"""
-    goal_position: NDArray[np.float64]
-    """m. Shape: (3,)"""
-    arm_position: NDArray[np.float64]
-    """rad. Shape: (7,)"""
-    hand_position: NDArray[np.float64]
-    """rad. Shape: (16,)"""
-    arm_gain: float
-    """factor on the arm's stiffness and damping"""
-    hand_gain: float
-    """factor on the hand's stiffness"""
 
 
 def draw_episode(rng: np.random.Generator, config: GraspConfig = DEFAULT) -> EpisodeStart:
