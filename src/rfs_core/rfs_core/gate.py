@@ -474,10 +474,13 @@ class Gate:
 
     def _publisher_problem(self) -> str:
         policies, commanders = self._publishers
+        # A process that was killed keeps its place in the graph until its lease ends.
+        killed = "(one that was killed counts for up to 20 s)"
         if commanders > 1:
-            return f"{commanders} publishers on arm/target_pose or hand/target, allowed: this gate only"
+            topics = "arm/target_pose or hand/target"
+            return f"{commanders} publishers on {topics}, allowed: this gate only; stop the others {killed}"
         if policies > 1:
-            return f"{policies} publishers on policy/action, allowed: 1; stop the second policy"
+            return f"{policies} publishers on policy/action, allowed: 1; stop the second policy {killed}"
         return ""
 
     def _note_refusal(self, reason: str) -> None:

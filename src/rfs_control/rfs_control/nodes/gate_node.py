@@ -36,7 +36,6 @@ from rfs_ros import conversions, params
 from rfs_ros.conversions import stamp_msg, stamp_ns
 from rfs_ros.run import exit_with, run_node
 
-_COUNT_PUBLISHERS_S = 0.25
 _DIAGNOSE_S = 1.0
 
 
@@ -70,7 +69,6 @@ class GateNode(Node):
 
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(self.gate.spec.control_dt, self._on_tick, clock=steady)
-        self.create_timer(_COUNT_PUBLISHERS_S, self._count_publishers, clock=steady)
         self.create_timer(_DIAGNOSE_S, self._diagnose, clock=steady)
         self._report()
 
@@ -131,6 +129,7 @@ class GateNode(Node):
     # Time and the graph
 
     def _on_tick(self) -> None:
+        self._count_publishers()
         self._send(self.gate.tick(self._now()))
         if self._arm is None and not self.gate.state_problem(self._now()):
             # Not earlier: whoever waits for the service does not call it before the robot can be armed.
