@@ -135,7 +135,7 @@ if [ "$MODE" = wheels ]; then
         say "launch and the ros2 command (stand-in)"
         rm -rf .standin
         pip_install --no-deps --no-build-isolation --target .standin ./tools/ros2_standin
-        rm -rf tools/ros2_standin/build tools/ros2_standin/*.egg-info
+        rm -rf tools/ros2_standin/build tools/ros2_standin/src/*.egg-info
         mark_done standin "$standin_want"
     fi
 else

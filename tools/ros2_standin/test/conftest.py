@@ -37,6 +37,8 @@ def start_launch(tmp_path: Path) -> Iterator[Callable[..., Launched]]:
 
     def start(actions: str, *arguments: str, before: str = "", name: str = "test.launch.py") -> Launched:
         path = write_launch_file(tmp_path / name, actions, before)
+        environment = {**os.environ, "ROS_LOG_DIR": str(tmp_path / "log")}
+        environment.pop("PYTHONUNBUFFERED", None)
         process = subprocess.Popen(
             [*LAUNCH, str(path), *arguments],
             stdin=subprocess.DEVNULL,
@@ -44,7 +46,7 @@ def start_launch(tmp_path: Path) -> Iterator[Callable[..., Launched]]:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=tmp_path,
-            env={**os.environ, "ROS_LOG_DIR": str(tmp_path / "log")},
+            env=environment,
         )
         started.append(process)
         return Launched(process)
