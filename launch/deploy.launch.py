@@ -202,7 +202,7 @@ def end_with(manager, *needed):
         if context.is_shutdown:
             return []
         if event.returncode == 0:
-            return [Shutdown(reason="all episodes have run")]
+            return [Shutdown(reason="the episode manager has ended")]
         return [
             fail(f"the batch was stopped (exit code {event.returncode}); episode_manager says why, above")
         ]
