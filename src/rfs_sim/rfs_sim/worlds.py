@@ -25,6 +25,10 @@ from rfs_sim.randomization import DISTURBANCE_JOINTS, DisturbanceConfig, draw_di
 Array = NDArray[np.float64]
 
 
+CARRYING_NOSLIP = 2
+"""`SceneConfig.noslip` of tasks in which an object is carried."""
+
+
 class Worlds:
     """Batched task worlds.
 
@@ -59,6 +63,8 @@ class Worlds:
         self.task = tasks.load(task)
         self.task_config = tasks.configure(task, task_options)
         scene = dataclasses.replace(scene or SceneConfig(), bodies=self.task.BODIES)
+        if self.task.CARRIES:
+            scene = dataclasses.replace(scene, noslip=max(scene.noslip, CARRYING_NOSLIP))
         self.engine = MujocoEngine(num_worlds, scene, threads)
         self.num_worlds = num_worlds
         self.disturbance = disturbance or DisturbanceConfig()

@@ -30,6 +30,9 @@ BODIES: tuple[Body, ...] = ()
 TARGET_BODY = ""
 """The goal is a place in the air."""
 
+CARRIES = False
+"""The object is not carried about: friction may creep a little."""
+
 
 OBJECTS: tuple[ObjectShape, ...] = (
     ObjectShape("cube", "box", (0.030, 0.030, 0.030)),
