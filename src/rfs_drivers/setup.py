@@ -18,7 +18,7 @@ setup(
         "console_scripts": [
             "franka_node=rfs_drivers.nodes.franka_node:main",
             "emulated_fci=rfs_drivers.emulated.fci_main:main",
-            "benchmark_franka=rfs_drivers.franka_benchmark:main",
+            "benchmark_franka=rfs_drivers.nodes.benchmark_franka:main",
         ],
     },
 )

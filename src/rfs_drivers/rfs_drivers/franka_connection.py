@@ -226,6 +226,7 @@ class FrankaConnection:
         self._robot: Any = None
         self._tracker: Any = None
         self._is_set_up = False
+        self._control_tasks: set[int] = set()
         self._mode_names: dict[Any, str] = {}
         self.robots_made = 0
         """Connections made since the start."""
@@ -298,6 +299,7 @@ class FrankaConnection:
             options["damping"] = 2.0 * config.damping_ratio * np.sqrt(stiffness)
         if config.posture_stiffness > 0.0:
             options["posture_task"] = franky.PostureTask(state.q, config.posture_stiffness)
+        before = _tasks()
         with self._calling("begin control"), restored_scheduling():
             self._tracker = franky.CartesianImpedanceTracker(
                 self._robot,
@@ -310,7 +312,13 @@ class FrankaConnection:
                 upper_joint_limits=robot.ARM_LIMITS[1],
                 **options,
             )
+        self._control_tasks = _tasks() - before
         self._wait_until_moving()
+
+    @property
+    def library_cpu(self) -> float:
+        """Processor time of the library's control thread in this session, s; of the session before, 0."""
+        return sum(_cpu_of(task) for task in self._control_tasks)
 
     def _wait_until_moving(self) -> None:
         """The library returns before the robot has agreed; a refusal shall be seen here, not later."""
@@ -493,6 +501,21 @@ class FrankaConnection:
     def _error_names(errors: Any) -> tuple[str, ...]:
         names = (name for name in dir(errors) if not name.startswith("_"))
         return tuple(name for name in names if getattr(errors, name) is True)
+
+
+def _tasks() -> set[int]:
+    """Threads of this process, the library's included."""
+    return {int(name) for name in os.listdir("/proc/self/task")}
+
+
+def _cpu_of(task: int) -> float:
+    """Processor time of a thread of this process, s; 0 when it has ended."""
+    try:
+        with open(f"/proc/self/task/{task}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _import_franky() -> Any:

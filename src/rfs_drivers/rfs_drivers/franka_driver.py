@@ -211,6 +211,11 @@ class FrankaDriver:
             last_refusal=self._last_refusal,
         )
 
+    @property
+    def library_cpu(self) -> float:
+        """Processor time of the client library's control thread in this session, s."""
+        return self._connection.library_cpu
+
     def refuse_targets(self, reason: str) -> None:
         """Hold for a reason from outside, such as a second publisher; empty: accept targets again."""
         with self._lock:

@@ -144,6 +144,20 @@ def test_arm_holds_in_the_first_cycle_after_180_ms_without_a_target(robot: Emula
         assert np.linalg.norm(newest(driver).palm.position - where) < 0.005
 
 
+def test_arm_holds_while_the_robots_state_is_old_and_follows_when_it_is_fresh(robot: EmulatedFci) -> None:
+    lines: list[str] = []
+    config = config_for(robot.address, stale_state=0.1)
+    with running(FrankaDriver(config, lambda level, line: lines.append(line))) as driver:
+        driver.connect().result(PATIENCE_S)
+        driver.enable().result(PATIENCE_S)
+        with Commander(driver):
+            until(lambda: driver.status.phase is Phase.FOLLOWING, "following")
+            robot("stall", seconds=0.4)
+            until(lambda: any("robot state is" in line for line in lines), "the hold")
+            until(lambda: driver.status.phase is Phase.FOLLOWING, "following again")
+        assert driver.status.faults == 0
+
+
 def test_home_moves_the_joints_and_control_goes_on_there(robot: EmulatedFci) -> None:
     robot("place", q=[0.3, -0.6, 0.1, -2.1, 0.1, 1.7, 0.6])
     with running(FrankaDriver(config_for(robot.address, home_speed=0.3))) as driver:

@@ -242,7 +242,6 @@ def test_a_second_publisher_is_named_and_nothing_is_followed(robot: EmulatedFci,
     ("parameters", "expected"),
     [
         ({"translational_stiffness": 5000.0}, "allowed: 10.0 to 2000.0 N/m"),
-        ({"hold_afer": 0.1}, "did you mean 'hold_after'"),
         ({"home": "[0.0,0.0,0.0,0.0,0.0,1.5,0.0]"}, "fr3_joint4 is 0.000, allowed"),
     ],
 )

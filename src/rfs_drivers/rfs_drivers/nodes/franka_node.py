@@ -73,7 +73,7 @@ class FrankaNode(LifecycleNode):
         self._active = False
         self._mode = ""
         self._phase = ""
-        self._cpu = (time.monotonic(), time.process_time())
+        self._cpu = (time.monotonic(), time.process_time(), 0.0)
 
         self._joint_states = self.create_publisher(JointState, "arm/joint_states", RELIABLE)
         self._current_pose = self.create_publisher(PoseStamped, "arm/current_pose", RELIABLE)
@@ -234,9 +234,13 @@ class FrankaNode(LifecycleNode):
         if self._config is not None:
             values["address"] = self._config.address
         now, cpu = time.monotonic(), time.process_time()
-        if now > self._cpu[0] + 0.5:
-            values["process_cpu_share"] = f"{(cpu - self._cpu[1]) / (now - self._cpu[0]):.3f}"
-            self._cpu = (now, cpu)
+        library = self._driver.library_cpu if self._driver is not None else 0.0
+        then, cpu_then, library_then = self._cpu
+        if now > then + 0.5:
+            of_library = max(library - library_then, 0.0)
+            values["cpu_share_of_library"] = f"{of_library / (now - then):.3f}"
+            values["cpu_share_of_node"] = f"{(cpu - cpu_then - of_library) / (now - then):.3f}"
+            self._cpu = (now, cpu, library)
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
