@@ -12,13 +12,13 @@ import launch_pytest
 import numpy as np
 import pytest
 from geometry_msgs.msg import PoseStamped
+from launch import LaunchDescription
 from launch.actions import SetEnvironmentVariable
 from launch_ros.actions import Node
 from probe import Probe, stamp
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
-from launch import LaunchDescription
 from rfs_core import robot
 from rfs_msgs.msg import PolicyAction, SafetyState
 from rfs_msgs.srv import ResetWorld
