@@ -5,10 +5,9 @@ import sys
 import launch_pytest
 import pytest
 from helpers import standin_only
+from launch import LaunchDescription
 from launch.actions import ExecuteProcess, TimerAction
 from launch_pytest.tools import process
-
-from launch import LaunchDescription
 
 COUNTS = "import time\nfor i in range(1000):\n    print('count', i)\n    time.sleep(0.02)"
 

@@ -2,10 +2,9 @@
 
 import launch_pytest
 import pytest
+from launch import LaunchDescription
 from launch.actions import ExecuteProcess
 from launch_pytest.tools import process
-
-from launch import LaunchDescription
 
 sleeper = ExecuteProcess(cmd=["sleep", "100"])
 

@@ -2,6 +2,7 @@
 
 import pytest
 from helpers import standin_only
+from launch import LaunchContext
 from launch.substitutions import (
     AllSubstitution,
     AnySubstitution,
@@ -21,8 +22,6 @@ from launch.substitutions import (
 )
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackagePrefix, FindPackageShare
-
-from launch import LaunchContext
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-
 from launch import LaunchDescription, LaunchService
 
 from .actions import ReadyToTest

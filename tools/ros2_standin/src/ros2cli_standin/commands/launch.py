@@ -38,10 +38,9 @@ def main(args: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, frame: os._exit(0))
     path, arguments = _file_and_arguments(args)
+    from launch import LaunchDescription, LaunchIntrospector, LaunchService
     from launch.actions import IncludeLaunchDescription
     from launch.launch_description_sources import AnyLaunchDescriptionSource
-
-    from launch import LaunchDescription, LaunchIntrospector, LaunchService
 
     if args.show_all_subprocesses_output:
         os.environ["OVERRIDE_LAUNCH_PROCESS_OUTPUT"] = "both"
