@@ -176,8 +176,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     figures: dict[str, Any] = {"load_average": os.getloadavg()[0], "cores": os.cpu_count()}
     speed = 2.0 * np.pi * arguments.radius / arguments.period
     print(
-        f"circle of radius {100 * arguments.radius:.0f} cm in {arguments.period:g} s, {1e3 * speed:.0f} mm/s, "
-        f"load average {figures['load_average']:.1f} on {figures['cores']} cores"
+        f"circle of radius {100 * arguments.radius:.0f} cm in {arguments.period:g} s, "
+        f"{1e3 * speed:.0f} mm/s, load average {figures['load_average']:.1f} on {figures['cores']} cores"
     )
     try:
         for rate in (10.0, 20.0):
@@ -189,9 +189,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"  delay                   {run['delay_ms']:6.0f} ms")
             print(f"  to the newest target    {run['to_newest_target_mean_mm']:6.1f} mm mean")
             print(f"  off the path            {run['off_path_mean_mm']:6.1f} mm mean")
-            print(
-                f"  target period           {run['target_period_ms']:6.1f} ms, jitter {run['target_jitter_ms']:.1f} ms"
-            )
+            print(f"  target period           {run['target_period_ms']:6.1f} ms")
+            print(f"  target jitter           {run['target_jitter_ms']:6.1f} ms")
             print(f"  cycle of the driver     {run['cycle_p99_ms']:6.1f} ms p99, holds {run['holds']:.0f}")
             print(f"  robot time / wall time  {run['robot_time_per_wall']:6.2f}")
             print(
@@ -208,9 +207,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"  share of a core         {100 * run['cpu_share_node']:6.1f} % node, "
                 f"{100 * run['cpu_share_library']:.1f} % libfranka"
             )
-            print(
-                f"  targets                 jitter {run['target_jitter_ms']:.1f} ms, age {run['target_age_ms']:.0f} ms"
-            )
+            print(f"  target jitter           {run['target_jitter_ms']:6.1f} ms")
             print(f"  holds {run['holds']:.0f}, faults {run['faults']:.0f}")
     except RfsError as error:
         print(f"benchmark_franka: {error}", file=sys.stderr)
