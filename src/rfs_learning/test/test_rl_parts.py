@@ -110,11 +110,14 @@ def test_return_scale_survives_a_task_without_reward():
 
 def test_guard_names_the_value_and_dumps_the_last_decisions(tmp_path):
     guard = NanGuard(length=2)
+    guard.remember(reward=np.array([0.0, 0.0]))
+    guard.restart(episode=np.array([7, 8]))
     assert guard.remember(reward=np.array([1.0, 1.0])) == ""
     assert guard.remember(reward=np.array([2.0, 2.0])) == ""
     assert "reward at (1,) is inf, environment 1" in guard.remember(reward=np.array([3.0, np.inf]))
     with np.load(guard.dump(tmp_path / "dump.npz"), allow_pickle=False) as dump:
         np.testing.assert_array_equal(dump["reward"], [[2.0, 2.0], [3.0, np.inf]])
+        np.testing.assert_array_equal(dump["episode"], [7, 8])
 
 
 def test_switches_turn_off_one_part_and_keep_the_other():

@@ -326,6 +326,10 @@ def test_a_value_that_is_not_finite_stops_the_run_and_leaves_the_states_and_the_
     with np.load(made.folder.path / "not_finite.npz", allow_pickle=False) as dump:
         assert np.isnan(dump["next_observation"][-1, 1, 2])
         assert np.isfinite(dump["observation"]).all()
+        # All it takes to play it again: seed, episodes and every chunk since their start.
+        assert int(dump["seed"]) == made.config.seed
+        np.testing.assert_array_equal(dump["episode"], 64 * 6 + np.arange(64))
+        assert dump["chunk"].shape == (3, 64, 2, 2)
     assert Policy.load(made.best_path).header.kind == "rfs"
     again = runner(resume=True)
     assert again.counters.iteration == 1

@@ -11,10 +11,19 @@ from numpy.typing import NDArray
 
 
 class NanGuard:
-    """Ring buffer of what happened in the last `length` decisions."""
+    """Ring buffer of what happened in the last `length` decisions.
 
-    def __init__(self, length: int = 16) -> None:
+    As long as it reaches back to the start of the episodes, it is all that is needed to play them again.
+    """
+
+    def __init__(self, length: int) -> None:
         self._decisions: deque[dict[str, NDArray[Any]]] = deque(maxlen=length)
+        self._origin: dict[str, NDArray[Any]] = {}
+
+    def restart(self, **origin: NDArray[Any]) -> None:
+        """Forget everything; `origin` says what starts now, and is written along."""
+        self._decisions.clear()
+        self._origin = origin
 
     def remember(self, **arrays: NDArray[Any]) -> str:
         """Take in one decision; returns what is not finite about it, or an empty sentence.
@@ -38,5 +47,5 @@ class NanGuard:
             for name in names
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(path, **stacked)  # type: ignore[arg-type]
+        np.savez_compressed(path, **self._origin, **stacked)  # type: ignore[arg-type]
         return path

@@ -146,7 +146,7 @@ class PpoRunner:
         else:
             self.folder = RunFolder.create(path, to_mapping(config), self.command)
             self._save_state()
-        self._guard = NanGuard()
+        self._guard = NanGuard(int(self.env.max_episode_length))
         self._cpu = time.process_time()
         self._bar = tqdm(
             total=config.budget,
@@ -287,7 +287,9 @@ class PpoRunner:
         ppo.train_mode()
         ppo.storage.clear()
         self._scale.restart()
-        observations = env.reset(self.config.seed, first + np.arange(env.num_envs))
+        episodes = first + np.arange(env.num_envs)
+        observations = env.reset(self.config.seed, episodes)
+        self._guard.restart(seed=np.array(self.config.seed), episode=episodes)
         for _ in range(decisions):
             with torch.inference_mode():
                 physical = env.observation
