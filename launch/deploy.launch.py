@@ -18,6 +18,7 @@ from pathlib import Path
 
 import yaml
 from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
@@ -34,9 +35,7 @@ from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
 
-from launch import LaunchDescription
-
-TASKS = ["grasp"]
+TASKS = ["grasp", "place", "stack"]
 NODES = ["sim_node", "gate_node", "policy_node", "episode_manager"]
 
 # A policy that dies within an episode makes the gate hold and the episode manager report: that takes a while.

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from rfs_core.config import param
 from rfs_core.errors import RfsError
 from rfs_core.specs import ObservationSpec
+from rfs_core.tasks import parts as task_parts
 
 NS_PER_S = 1_000_000_000
 _MS = 1e-6  # ms per ns
@@ -78,8 +79,9 @@ class ObservationWindow:
     def __init__(self, spec: ObservationSpec, config: ObservationWindowConfig) -> None:
         self.spec = spec
         self.config = config
-        self._size = {part.name: part.size for part in spec.parts}
-        self._slice = {part.name: spec.slice(part.name) for part in spec.parts}
+        self._measured = task_parts.measured_spec(spec)
+        self._size = {part.name: part.size for part in self._measured.parts}
+        self._slice = {name: self._measured.slice(name) for name in self._size}
         self._samples: dict[str, deque[tuple[int, NDArray[np.float32]]]] = {
             name: deque(maxlen=config.depth) for name in self._size
         }
@@ -87,7 +89,7 @@ class ObservationWindow:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Names of the parts of the spec."""
+        """Names of the parts of the spec that are measured; the others are made of them."""
         return tuple(self._size)
 
     def add(self, part: str, stamp_ns: int, value: NDArray[np.generic]) -> str:
@@ -146,12 +148,12 @@ class ObservationWindow:
 
     def exact(self, tick_ns: int) -> Assembled:
         """The observation whose every part is stamped `tick_ns`."""
-        observation = np.empty(self.spec.size, dtype=np.float32)
+        measured = np.empty(self._measured.size, dtype=np.float32)
         verdict, reasons = Verdict.COMPLETE, []
         for part, samples in self._samples.items():
             sample = next((value for stamp, value in reversed(samples) if stamp == tick_ns), None)
             if sample is not None:
-                observation[self._slice[part]] = sample
+                measured[self._slice[part]] = sample
             elif not samples:
                 verdict = _worse(verdict, Verdict.WAITING)
                 reasons.append(self._refused.get(part, f"{part}: nothing received yet"))
@@ -165,11 +167,11 @@ class ObservationWindow:
                 reasons.append(
                     f"{part}: no sample of this time, and the newest is already {ahead:.0f} ms later"
                 )
-        return _assembled(verdict, tick_ns, observation, reasons)
+        return self._assembled(verdict, tick_ns, measured, reasons)
 
     def newest(self, now_ns: int) -> Assembled:
         """The newest sample of every part, if all of them are fresh at `now_ns`."""
-        observation = np.empty(self.spec.size, dtype=np.float32)
+        measured = np.empty(self._measured.size, dtype=np.float32)
         verdict, reasons = Verdict.COMPLETE, []
         oldest_ns = now_ns
         stale_ns = round(self.config.stale_after_s * NS_PER_S)
@@ -196,8 +198,18 @@ class ObservationWindow:
                     f"at most {tolerance_ns * _MS:.0f} ms are allowed; are the clocks in step?"
                 )
             else:
-                observation[self._slice[part]] = sample
-        return _assembled(verdict, oldest_ns if verdict is Verdict.COMPLETE else now_ns, observation, reasons)
+                measured[self._slice[part]] = sample
+        stamp_ns = oldest_ns if verdict is Verdict.COMPLETE else now_ns
+        return self._assembled(verdict, stamp_ns, measured, reasons)
+
+    def _assembled(
+        self, verdict: Verdict, stamp_ns: int, measured: NDArray[np.float32], reasons: list[str]
+    ) -> Assembled:
+        if verdict is not Verdict.COMPLETE:
+            return Assembled(verdict, stamp_ns, None, tuple(reasons))
+        values = {name: measured[None, where] for name, where in self._slice.items()}
+        observation = task_parts.complete(self.spec, values)[0]
+        return Assembled(verdict, stamp_ns, observation, tuple(reasons))
 
 
 _SEVERITY = {Verdict.COMPLETE: 0, Verdict.WAITING: 1, Verdict.STALE: 2, Verdict.FUTURE: 3}
@@ -205,10 +217,3 @@ _SEVERITY = {Verdict.COMPLETE: 0, Verdict.WAITING: 1, Verdict.STALE: 2, Verdict.
 
 def _worse(a: Verdict, b: Verdict) -> Verdict:
     return a if _SEVERITY[a] >= _SEVERITY[b] else b
-
-
-def _assembled(
-    verdict: Verdict, stamp_ns: int, observation: NDArray[np.float32], reasons: list[str]
-) -> Assembled:
-    complete = verdict is Verdict.COMPLETE
-    return Assembled(verdict, stamp_ns, observation if complete else None, tuple(reasons))

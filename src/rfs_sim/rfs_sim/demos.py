@@ -1,6 +1,8 @@
 """Collects demonstrations of a task and writes them as one .npz file.
 
     ros2 run rfs_sim collect_demonstrations --task grasp --episodes 400 --seed 0 --out demos.npz
+    ros2 run rfs_sim collect_demonstrations --task stack --variant unbiased --seed 0 --out demos.npz
+    ros2 run rfs_sim collect_demonstrations --task stack --help
 
 The file holds one row per control step:
 
@@ -24,10 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from rfs_core import robot, tasks
+from rfs_core import robot
 from rfs_core.config import describe, from_mapping, to_mapping
 from rfs_core.errors import RfsError
-from rfs_sim.demonstrator import DemonstratorConfig, GraspDemonstrator
+from rfs_sim import demonstrators
+from rfs_sim.demonstrators import Demonstrator
 from rfs_sim.vec_env import make_env
 
 FORMAT_VERSION = 1
@@ -71,33 +74,30 @@ def collect(
     keep: str = "all",
     physics_dt: float = 0.01,
     disturbance: float = 1.0,
-    config: DemonstratorConfig | None = None,
+    config: Any = None,
     progress: bool = False,
 ) -> Demonstrations:
     """Plays the demonstrator until enough episodes are kept.
 
     Args:
-        task: only `grasp` has a demonstrator.
+        task: name of the task; it must have a demonstrator.
         episodes: how many to keep.
         seed: of the episodes, which are 0, 1, 2, ... of that seed, in that order, whatever `num_envs` is.
         num_envs: episodes played side by side.
         keep: `all`, or `success` to drop episodes that fail.
         physics_dt: time step of the physics, s.
         disturbance: factor on the torque pulses.
-        config: of the demonstrator.
+        config: of the task's demonstrator; None: its variant `main`.
         progress: show a bar.
     """
-    tasks.load(task)
-    if task != "grasp":
-        raise DemonstrationError(f"task '{task}' has no demonstrator yet; tasks with one: grasp.")
+    config = config or demonstrators.config_of(task)
     if keep not in ("all", "success"):
         raise DemonstrationError(f"keep is '{keep}', allowed: all, success.")
     if episodes < 1:
         raise DemonstrationError(f"episodes is {episodes}, needs at least 1.")
-    config = config or DemonstratorConfig()
     num_envs = min(num_envs, episodes)
     env = make_env(task, num_envs, physics_dt=physics_dt, disturbance=disturbance, autoreset=False)
-    demonstrator = GraspDemonstrator(num_envs, config)
+    demonstrator = demonstrators.make(task, num_envs, config)
     observations: list[NDArray[np.float32]] = []
     actions: list[NDArray[np.float32]] = []
     successes: list[bool] = []
@@ -135,6 +135,7 @@ def collect(
         "control_dt": robot.CONTROL_DT,
         "disturbance": disturbance,
         "demonstrator": to_mapping(config),
+        "demonstrator_class": type(config).__name__,
         # Not argv[0]: where the program lies on this machine says nothing to others.
         "command": shlex.join(["ros2", "run", "rfs_sim", "collect_demonstrations", *sys.argv[1:]]),
         "versions": {"mujoco": mujoco.__version__, "numpy": np.__version__},
@@ -148,9 +149,7 @@ def collect(
     )
 
 
-def _play(
-    env: Any, demonstrator: GraspDemonstrator, seed: int, episodes: NDArray[np.integer]
-) -> tuple[Any, ...]:
+def _play(env: Any, demonstrator: Demonstrator, seed: int, episodes: NDArray[np.integer]) -> tuple[Any, ...]:
     """One episode in every environment: observations, recorded actions, lengths and success."""
     n, steps = env.num_envs, env.max_episode_steps
     seen = np.zeros((n, steps, env.observation_spec.size), dtype=np.float32)
@@ -171,12 +170,21 @@ def _play(
 
 def main() -> None:
     """Entry point of `ros2 run rfs_sim collect_demonstrations`."""
+    # The demonstrator's options are the task's, and their defaults the variant's.
+    first = argparse.ArgumentParser(add_help=False)
+    first.add_argument("--task", default="grasp", help="task to demonstrate (default: %(default)s)")
+    first.add_argument("--variant", default="main", help="published set of defects (default: %(default)s)")
+    chosen, _ = first.parse_known_args()
+    try:
+        base = demonstrators.config_of(chosen.task, chosen.variant)
+    except RfsError as error:
+        raise SystemExit(f"collect_demonstrations: {error}") from None
     parser = argparse.ArgumentParser(
         prog="collect_demonstrations",
         description=__doc__,
+        parents=[first],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--task", default="grasp", help="task to demonstrate (default: %(default)s)")
     parser.add_argument("--episodes", type=int, default=400, help="episodes to keep (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the episodes (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="file to write, .npz")
@@ -186,21 +194,23 @@ def main() -> None:
     )
     parser.add_argument("--physics-dt", type=float, default=0.01, help="time step, s (default: %(default)s)")
     parser.add_argument("--disturbance", type=float, default=1.0, help="factor on the torque pulses")
-    group = parser.add_argument_group("demonstrator")
-    fields = describe(DemonstratorConfig)
+    known = ", ".join(demonstrators.of(chosen.task).variants)
+    group = parser.add_argument_group(f"demonstrator of {chosen.task}, variant {chosen.variant} of {known}")
+    fields, values = describe(type(base)), to_mapping(base)
     for item in fields:
-        many = {"nargs": len(item.default)} if isinstance(item.default, tuple) else {}
+        value = values[item.name]
+        many = {"nargs": len(value)} if isinstance(value, list) else {}
         unit = f", {item.unit}" if item.unit else ""
         group.add_argument(
             f"--{item.name.replace('_', '-')}",
             type=float,
-            default=item.default,
-            help=f"{item.doc} (default: {item.default}{unit})",
+            default=value,
+            help=f"{item.doc} (default: {value}{unit})",
             **many,  # type: ignore[arg-type]
         )
     args = parser.parse_args()
     try:
-        config = from_mapping(DemonstratorConfig, {item.name: getattr(args, item.name) for item in fields})
+        config = from_mapping(type(base), {item.name: getattr(args, item.name) for item in fields})
         demonstrations = collect(
             args.task,
             args.episodes,

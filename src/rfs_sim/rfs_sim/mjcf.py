@@ -403,9 +403,9 @@ def _volume(solid: Solid) -> float:
 
 
 def excluded_pairs(objects: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Pairs of bodies that never touch: parts of the arm, the arm's upper links and objects (the task's bodies
-    are among them), and within the hand what the joints' limits keep apart. Everything else can: finger
-    against finger, tips against palm, all of the robot against the table."""
+    """Pairs of bodies that never touch: parts of the arm, the arm's upper links and objects (the task's
+    bodies are among them), and within the hand what the joints' limits keep apart. Everything else can:
+    finger against finger, tips against palm, all of the robot against the table."""
     arm = [link.name for link in facts.ARM_LINKS]
     hand = ["palm", *(link.name for link in facts.HAND_LINKS)]
     pairs = list(combinations(arm, 2)) + [(a, h) for a in arm for h in hand]

@@ -30,8 +30,8 @@ from PIL import Image
 from rfs_core import control, tasks
 from rfs_core.errors import RfsError
 from rfs_core.seeding import episode_rng
+from rfs_sim import demonstrators
 from rfs_sim.cloud import Camera
-from rfs_sim.demonstrator import GraspDemonstrator
 from rfs_sim.video import Picture, add_caption, open_sink
 from rfs_sim.world import World
 
@@ -160,7 +160,9 @@ def play(world: World, actor: Actor | None) -> Iterator[None]:
 
     The control law is the command gate's. Without an actor the robot stands still.
     """
-    target, hand = world.target, world.hand_target
+    # The gate begins at what it measures.
+    target = world.target
+    hand = world.hand_target if actor is None else world.state.hand_position
     arm, fingers = slice(0, 6), world.action_spec.slice("hand_target")
     yield
     while world.steps < world.max_episode_steps:
@@ -204,9 +206,9 @@ def policy_actor(path: Path, seed: int, episode: int, a0: str) -> Actor:
     return act
 
 
-def scripted_actor(seed: int, episode: int) -> Actor:
-    """The demonstrator, with what is wrong with it in this episode."""
-    demonstrator = GraspDemonstrator(1)
+def scripted_actor(task: str, variant: str, seed: int, episode: int) -> Actor:
+    """The task's demonstrator, with what is wrong with it in this episode."""
+    demonstrator = demonstrators.make(task, 1, demonstrators.config_of(task, variant))
     demonstrator.reset(seed, np.array([episode]))
 
     def act(world: World) -> NDArray[np.float64]:
@@ -230,6 +232,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--checkpoint", type=Path, help="the policy that plays")
     who.add_argument("--scripted", action="store_true", help="the scripted demonstrator plays")
+    parser.add_argument("--variant", default="flawless", help="what is wrong with the demonstrator")
     parser.add_argument(
         "--a0", choices=("normal", "zero"), default="normal", help="initial noise of the flow"
     )
@@ -320,7 +323,7 @@ def _actor(arguments: argparse.Namespace, episode: int) -> Actor | None:
     if arguments.checkpoint is not None:
         return policy_actor(arguments.checkpoint, arguments.seed, episode, arguments.a0)
     if arguments.scripted:
-        return scripted_actor(arguments.seed, episode)
+        return scripted_actor(arguments.task, arguments.variant, arguments.seed, episode)
     return None
 
 

@@ -154,7 +154,9 @@ class MujocoVecEnv:
 
     def privileged(self) -> NDArray[np.float32]:
         """What a critic may see beyond the observation: velocities, how far joints are from their targets,
-        the way from each fingertip to the object, how long the object has been held. Shape: (N, P)
+        the way from each fingertip to the object, how long success has lasted, how the task's bodies move.
+
+        Shape: (N, P)
         """
         s = self.worlds.state
         tips = s.object_pose.position[:, None] - s.fingertip_position
@@ -167,6 +169,7 @@ class MujocoVecEnv:
             tips.reshape(self.num_envs, -1),
             s.object_pose.position - s.goal_position,
             s.held_steps[:, None],
+            *(body.velocity for body in s.bodies.values()),
         )
         return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
 

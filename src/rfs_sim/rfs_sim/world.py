@@ -87,7 +87,10 @@ class World:
         self._worlds.reset(seed, [episode])
         self.steps = 0
         self.target = _copy(self._worlds.target)
-        self.hand_target = self._worlds.hand_target.copy()
+        # Until somebody commands the hand it keeps its grip.
+        start = self._worlds.starts[0]
+        grip = start.hand_position if start.hand_target is None else start.hand_target
+        self.hand_target = np.array(grip)[None]
         self._held_at = None
 
     def command_arm(self, target: Pose) -> None:

@@ -25,7 +25,7 @@ def test_one_world_and_the_vector_environment_play_the_same_episode(world):
     world.reset(11, 6)
     np.testing.assert_array_equal(world.observe()[0], observation[1])
     spec, rng = env.action_spec, np.random.default_rng(1)
-    demonstrate = scripted_actor(11, 6)
+    demonstrate = scripted_actor("grasp", "flawless", 11, 6)
     chunk = np.empty((spec.horizon, spec.size))
 
     def act(world):

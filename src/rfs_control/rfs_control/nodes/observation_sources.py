@@ -14,6 +14,7 @@ from sensor_msgs.msg import JointState
 from rfs_core import robot, se3
 from rfs_core.errors import SpecError
 from rfs_core.specs import ObservationSpec
+from rfs_core.tasks.parts import measured_spec
 from rfs_msgs.msg import ContactState
 from rfs_ros import conversions
 
@@ -77,6 +78,12 @@ SOURCES = (
         _pose("perception/object_pose", "object_position", "object_rotation"),
     ),
     Source(
+        "perception/target_pose",
+        PoseStamped,
+        ("target_position", "target_rotation"),
+        _pose("perception/target_pose", "target_position", "target_rotation"),
+    ),
+    Source(
         "perception/goal_pose",
         PoseStamped,
         ("goal_position",),
@@ -93,6 +100,7 @@ def sources_of(spec: ObservationSpec) -> tuple[Source, ...]:
         SpecError: a part that no topic carries.
     """
     carried = {part for source in SOURCES for part in source.parts}
+    spec = measured_spec(spec)
     unknown = [part.name for part in spec.parts if part.name not in carried]
     if unknown:
         raise SpecError(

@@ -1,7 +1,8 @@
 """The tasks: reset ranges, observation, reward, success and termination as pure functions of a `WorldState`.
 
-A task is a module with the names of `grasp`: Config, OBSERVATION_SPEC, MAX_EPISODE_STEPS, draw_episode,
-observe, reward_terms, total_reward, momentary_success, success, terminated, termination_reason, outcome.
+A task is a module with the names of `grasp`: Config, OBSERVATION_SPEC, MAX_EPISODE_STEPS, BODIES,
+TARGET_BODY, CARRIES, draw_episode, observe, reward_terms, total_reward, momentary_success, success,
+terminated, termination_reason, outcome.
 Engines and nodes get one by name.
 """
 
@@ -11,9 +12,9 @@ from typing import Any
 
 from rfs_core.config import from_mapping
 from rfs_core.errors import RfsError
-from rfs_core.tasks import grasp
+from rfs_core.tasks import grasp, place, stack
 
-TASKS: dict[str, ModuleType] = {"grasp": grasp}
+TASKS: dict[str, ModuleType] = {"grasp": grasp, "place": place, "stack": stack}
 """Every task by its name."""
 
 

@@ -17,7 +17,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2, PointField
 
-from rfs_core import robot
+from rfs_core import robot, tasks
 from rfs_msgs.msg import ContactState, Reward
 from rfs_ros.conversions import NS_PER_S
 from rfs_sim import cloud
@@ -49,9 +49,9 @@ def _fill_pose(message: PoseMsg, position: NDArray[np.float64], quaternion: NDAr
 
 
 class StatePublisher:
-    """What the drivers and the perception would publish of the robot and the object."""
+    """What the drivers and the perception would publish of robot, object and target."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, task: str) -> None:
         self._stamp = Time()
         self._substamp = Time()
 
@@ -85,6 +85,13 @@ class StatePublisher:
         self._publish_hand = node.create_publisher(JointState, "hand/joint_states", SMALL).publish
         self._publish_object = node.create_publisher(PoseStamped, "perception/object_pose", SMALL).publish
         self._publish_goal = node.create_publisher(PoseStamped, "perception/goal_pose", SMALL).publish
+        self._target_body: str = tasks.load(task).TARGET_BODY
+        self._target = pose()
+        self._publish_target = (
+            node.create_publisher(PoseStamped, "perception/target_pose", SMALL).publish
+            if self._target_body
+            else None
+        )
         self._publish_contacts = node.create_publisher(ContactState, "hand/contacts", SMALL).publish
         self._publish_reward = node.create_publisher(Reward, "reward", SMALL).publish
 
@@ -106,6 +113,10 @@ class StatePublisher:
         self._publish_object(self._object)
         _fill_pose(self._goal.pose, state.goal_position[0], np.array((1.0, 0.0, 0.0, 0.0)))
         self._publish_goal(self._goal)
+        if self._publish_target is not None:
+            target = state.bodies[self._target_body].pose
+            _fill_pose(self._target.pose, target.position[0], target.quaternion[0])
+            self._publish_target(self._target)
         self._contacts.in_contact = state.contacts[0].tolist()
         self._publish_contacts(self._contacts)
         reward, terms = self._reward, outcome.terms

@@ -79,7 +79,7 @@ class SimNode(Node):
         self._step_s: list[float] = []
         self._finished_episode = ""
 
-        self._states = StatePublisher(self)
+        self._states = StatePublisher(self, self.config.task)
         self._sensors: list[CameraPublisher | PointPublisher] = []
         if config.camera:
             self._sensors.append(CameraPublisher(self, config, self.world))
