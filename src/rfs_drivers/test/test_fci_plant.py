@@ -7,6 +7,7 @@ import numpy as np
 from rfs_core import robot
 from rfs_drivers.emulated import fci_model
 from rfs_drivers.emulated.fci_plant import ArmBody
+from rfs_drivers.emulated.fci_robot import FciRobot
 
 
 def test_arm_without_torque_stays_where_it_is() -> None:
@@ -57,3 +58,25 @@ def test_a_surface_pushes_back_with_its_stiffness() -> None:
     np.testing.assert_allclose(
         body.tau_ext, fci_model.jacobian(at, at.flange[:3, 3]).T @ [0, 0, 3.0, 0, 0, 0], atol=1e-9
     )
+
+
+class RecordingBody(ArmBody):
+    """Stands for an arm in a physics world: what the robot asks of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.torques: list[np.ndarray] = []
+
+    def step(self, torque: np.ndarray, dt: float) -> None:
+        self.torques.append(np.array(torque))
+        super().step(torque, dt)
+
+
+def test_a_physics_world_can_carry_the_arm() -> None:
+    body = RecordingBody()
+    robot_arm = FciRobot(body)
+    for _ in range(10):
+        robot_arm.step(None)
+    assert len(body.torques) == 10
+    # Idle: the robot's own controller holds it there, and gravity is not the body's business.
+    np.testing.assert_allclose(body.torques[-1], 0.0, atol=1e-9)

@@ -264,7 +264,7 @@ def test_starts_and_stops_leave_nothing_behind(robot: EmulatedFci) -> None:
     until(lambda: len(os.listdir("/proc/self/task")) <= tasks, "the library's threads to end")
     status = robot("status")
     assert (status["mode"], status["clients_replaced"]) == ("IDLE", 0)
-    assert status["motions"] == rounds
+    assert status["motions"] == status["motions_finished"] == rounds
 
 
 def test_closing_in_control_brings_the_arm_to_rest(robot: EmulatedFci) -> None:
@@ -274,7 +274,8 @@ def test_closing_in_control_brings_the_arm_to_rest(robot: EmulatedFci) -> None:
         with Commander(driver):
             until(lambda: driver.status.phase is Phase.FOLLOWING, "following")
     until(lambda: robot("status")["mode"] == "IDLE", "idle")
-    # Not by a lost client, which would be a reflex.
+    # Neither by a lost client, which would be a reflex, nor by cutting the motion short.
+    assert robot("status")["motions_finished"] == robot("status")["motions"] == 1
     end = robot("status")["time_ms"] + 300
     until(lambda: robot("status")["time_ms"] > end, "rest")
     assert np.abs(robot("status")["dq"]).max() < 0.01

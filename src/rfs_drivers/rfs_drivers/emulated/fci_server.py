@@ -76,6 +76,8 @@ class Counters:
     clients_replaced: int = 0
     """Connections that a newer one pushed out: 0 unless two clients want the same robot."""
     motions: int = 0
+    motions_finished: int = 0
+    """Of them, those that the client ended as planned: neither aborted nor preempted."""
     late_cycles: int = 0
     """Cycles that began later than one period after they were due."""
 
@@ -439,6 +441,7 @@ class FciServer:
     def note_end(self, end: MotionEnd | None) -> None:
         """A motion ended: the client is told after the next state."""
         if end is not None:
+            self.counters.motions_finished += end.status is MoveStatus.SUCCESS
             self._replies.append((Command.MOVE, end.motion_id, bytes([end.status])))
 
     def _close(self) -> None:
