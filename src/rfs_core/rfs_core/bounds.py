@@ -38,7 +38,7 @@ class ResidualBounds:
         high=robot.ARM_DELTA_ROTATION_LIMIT,
     )
     hand_target: float = param(
-        0.15, doc="Largest residual of a finger target.", unit="rad", low=0.0, high=0.3
+        0.05, doc="Largest residual of a finger target.", unit="rad", low=0.0, high=0.3
     )
 
     def vector(self, spec: ActionSpec) -> Array:

@@ -60,7 +60,7 @@ class GateConfig:
         high=robot.ARM_DELTA_ROTATION_LIMIT,
     )
     residual_hand: float = param(
-        0.15, doc="Largest residual of a finger target, of each.", unit="rad", low=0.0, high=0.3
+        0.05, doc="Largest residual of a finger target, of each.", unit="rad", low=0.0, high=0.3
     )
     leash_position: float = param(
         0.06, doc="Largest distance of the palm target from the measured palm.", unit="m", low=0.001, high=0.1

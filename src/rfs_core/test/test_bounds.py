@@ -19,7 +19,7 @@ anything = arrays(np.float64, 22, elements=st.floats(-1e6, 1e6))
 
 
 def test_default_bounds_are_15_mm_and_50_mrad():
-    np.testing.assert_array_equal(BOUNDS, [0.015] * 3 + [0.05] * 3 + [0.15] * 16)
+    np.testing.assert_array_equal(BOUNDS, [0.015] * 3 + [0.05] * 3 + [0.05] * 16)
 
 
 @pytest.mark.parametrize("key", [field.name for field in dataclasses.fields(ResidualBounds)])

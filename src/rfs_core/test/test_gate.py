@@ -219,7 +219,7 @@ def test_policy_residual_is_bounded_and_human_residual_too_and_both_are_added(be
     b = bench().armed()
     residual = np.zeros((2, 22))
     residual[:, 0] = 1.0  # to 0.015
-    residual[:, 6] = -0.1
+    residual[:, 6] = -0.1  # to -0.05
     human = np.zeros(22)
     human[0] = 0.004
     human[1] = -1.0  # to -0.015
@@ -228,7 +228,7 @@ def test_policy_residual_is_bounded_and_human_residual_too_and_both_are_added(be
     np.testing.assert_allclose(
         command.palm.position[0] - b.home.position[0], [0.005 + 0.015 + 0.004, -0.015, 0.0], atol=1e-12
     )
-    assert command.hand[0] == pytest.approx(b.middle[0] - 0.1)
+    assert command.hand[0] == pytest.approx(b.middle[0] - 0.05)
 
 
 def test_the_sum_is_clipped_to_the_action_spec(bench):
