@@ -23,6 +23,7 @@ PURE = {
     },
     "rfs_ros": {"numpy", "rfs_core"},
     "rfs_drivers": {"numpy", "rfs_core", "franky"},
+    "rfs_data": {"numpy", "rosbags", "mcap", "rich", "yaml", "rfs_core"},
     "rfs_control": {"numpy", "scipy", "rich", "yaml", "psutil", "rfs_core", "rfs_learning"},
 }  # fmt: skip
 ROS = {

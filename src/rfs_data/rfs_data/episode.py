@@ -1,0 +1,456 @@
+"""A recorded episode as arrays, one row per decision of the policy.
+
+    episode = read_episode(Path("bags/20260101-120000-000"))
+    episode.observation[d], episode.executed[d], episode.reward[d], episode.observation[d + 1]
+
+Step i of decision d was executed at stamp[d] + i * control_dt and led to the state that reward[d, i] scores.
+In simulation every message carries the stamp of its control tick, and rows are put together by stamp exactly;
+on a robot, where devices do not share a clock edge, the newest sample at the time counts, as for the policy.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rfs_core import robot
+from rfs_core.config import describe, from_mapping
+from rfs_core.errors import CommandError, ConfigError, SpecError
+from rfs_core.gate_config import GateConfig
+from rfs_core.se3 import Pose
+from rfs_core.specs import ActionSpec, ObservationSpec, require_same
+from rfs_data import executed, parts
+from rfs_data.bag_reader import Bag
+from rfs_data.errors import BagError, Reason
+from rfs_data.executed import AGREEMENT, GateRule, Recorded
+from rfs_data.schema import STEP_TOPICS, stamp_ns
+
+_NS_PER_S = 1_000_000_000
+_STALE_NS = 300_000_000
+"""On a robot: age of a sample beyond which there is no observation."""
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """D decisions of H control steps. Actions are in physical units, of size A; observations of size O."""
+
+    path: Path
+    header: dict[str, Any]
+    stamp: NDArray[np.int64]
+    """ROS time of every decision's observation, and of the end (ns). Shape: (D + 1,)."""
+    observation: NDArray[np.float32]
+    """Shape: (D + 1, O); the last row is what was seen at the end."""
+    a_0: NDArray[np.float32]
+    """Noise the flow started from, dimensionless. Shape: (D, H, A), like the five below."""
+    a_b: FloatArray
+    """Base action."""
+    a_r: FloatArray
+    """Residual of the policy."""
+    human: FloatArray
+    """Residual of the human as the gate added it: clipped, or fading after release."""
+    executed: FloatArray
+    """Composed and clipped by the gate: what the robot was told."""
+    a: FloatArray
+    """The policy's own action, a_b + a_r clipped."""
+    engaged: BoolArray
+    """The human was correcting. Shape: (D, H), like the four below."""
+    mask: BoolArray
+    """The step was executed; False at the end of a chunk that an episode's end cut short."""
+    verified: BoolArray
+    """The composed action leads exactly to the target that the gate sent."""
+    reward: FloatArray
+    """Of the state after the step; 0 where it was not executed."""
+    reward_valid: BoolArray
+    """The object was seen."""
+    terminated: BoolArray
+    """The task could not go on after this decision. Shape: (D,), like the two below."""
+    truncated: BoolArray
+    """The episode ended after this decision though the task could have gone on."""
+    success: BoolArray
+    """The task's success condition held after this decision."""
+    warnings: tuple[tuple[Reason, str], ...] = field(default=())
+    """What is not as it should be, though every step is there."""
+
+    @property
+    def steps(self) -> int:
+        """Executed control steps."""
+        return int(self.mask.sum())
+
+    @property
+    def outcome(self) -> str:
+        """success, failure, aborted or none."""
+        return str(self.header["episode"]["outcome"])
+
+    @property
+    def corrected_steps(self) -> int:
+        """Control steps in which the human was correcting."""
+        return int((self.engaged & self.mask).sum())
+
+
+@dataclass
+class _Collected:
+    """Messages of an episode by what they are; samples by stamp (ns)."""
+
+    actions: dict[int, Any] = field(default_factory=dict)
+    """By sequence."""
+    rewards: dict[int, Any] = field(default_factory=dict)
+    corrections: list[tuple[int, FloatArray, bool]] = field(default_factory=list)
+    parts: dict[str, dict[int, Mapping[str, NDArray[Any]]]] = field(default_factory=dict)
+    """By topic."""
+    palm_targets: dict[int, Pose] = field(default_factory=dict)
+    hand_targets: dict[int, FloatArray] = field(default_factory=dict)
+    palms: dict[int, Pose] = field(default_factory=dict)
+
+
+def read_episode(
+    path: Path,
+    action_spec: ActionSpec | None = None,
+    observation_spec: ObservationSpec | None = None,
+    *,
+    shortest: int = 2,
+) -> Episode:
+    """Read and prove an episode.
+
+    Args:
+        path: Folder of a bag.
+        action_spec, observation_spec: What the caller can use; None takes what the bag has.
+        shortest: Decisions an episode must have.
+
+    Raises:
+        BagError: damaged, of another spec, or not complete; `reason` names which.
+    """
+    bag = Bag(path)
+    _same(bag, action_spec, bag.action_spec, "action")
+    _same(bag, observation_spec, bag.observation_spec, "observation")
+    return _assemble(bag, shortest)
+
+
+def _same(bag: Bag, wanted: Any, found: Any, what: str) -> None:
+    if wanted is None:
+        return
+    try:
+        require_same(
+            found, wanted, f"{what} of bag {bag.path} and the one asked for (other)", "Leave it out."
+        )
+    except SpecError as error:
+        raise BagError(Reason.OTHER_SPEC, str(error)) from error
+
+
+def _assemble(bag: Bag, shortest: int) -> Episode:
+    action_spec, observation_spec = bag.action_spec, bag.observation_spec
+    dt_ns = round(action_spec.control_dt * _NS_PER_S)
+    horizon, size = action_spec.horizon, action_spec.size
+    period_ns = horizon * dt_ns
+    started = int(bag.episode["started_ns"])
+    gate = _gate_config(bag)
+    by_stamp = gate.tick_source == "state"
+    sources = parts.sources_of(observation_spec)
+    got = _collect(bag, sources, started, dt_ns if by_stamp else 0)
+    if not got.actions:
+        raise BagError(Reason.NO_STEPS, f"{bag.path}: no decision of the policy in it")
+    if not got.rewards:
+        raise BagError(Reason.NO_REWARD, f"{bag.path}: no reward in it")
+    decisions = sorted(got.actions.values(), key=lambda m: m.sequence)
+    limit = started + int(bag.episode["max_steps"]) * dt_ns if bag.episode["max_steps"] else 2**62
+    end, terminated = _end(bag, got.rewards, limit)
+
+    def see(at_ns: int) -> NDArray[np.float32] | list[str]:
+        return _observation(got, sources, observation_spec, at_ns, by_stamp)
+
+    if by_stamp:
+        if not terminated and end != limit and isinstance(see(end), list):
+            end -= (end - started) % period_ns or period_ns  # cut short: as far as it was seen
+        starts = [
+            started + k * horizon * dt_ns for k in range(math.ceil((end - started) / (horizon * dt_ns)))
+        ]
+        answered = {_ns(m.observation_stamp): m for m in reversed(decisions)}
+        if not terminated and end != limit:
+            starts = [start for start in starts if start <= max(answered)]
+            end = min(end, max(answered) + period_ns)
+        missing = [k for k, start in enumerate(starts) if start not in answered]
+        decisions = [answered[start] for start in starts if start in answered]
+    else:
+        decisions = [m for m in decisions if _ns(m.header.stamp) < end]
+        starts = [_ns(m.header.stamp) for m in decisions]
+        missing = [
+            k for k in range(1, len(decisions)) if decisions[k].sequence != decisions[k - 1].sequence + 1
+        ]
+    if missing:
+        raise BagError(
+            Reason.MISSING_STEPS, f"{bag.path}: decisions {missing} of {len(starts)} are not there"
+        )
+    if not decisions:
+        raise BagError(Reason.NO_STEPS, f"{bag.path}: the episode ended before its first step")
+    if len(decisions) < shortest:
+        raise BagError(
+            Reason.ONE_STEP, f"{bag.path}: {len(decisions)} decision, at least {shortest} are needed"
+        )
+    count = len(decisions)
+    stamps = np.array([*starts, end], dtype=np.int64)
+    observation = np.stack([_seen(bag, see(int(t)), k) for k, t in enumerate(stamps)])
+    chunks = {
+        name: np.stack([_chunk(bag, m, name, horizon, size) for m in decisions])
+        for name in ("a_0", "a_b", "a_r", "a")
+    }
+    begin = stamps[:-1, None] + np.arange(horizon) * dt_ns
+    mask = begin + (dt_ns if by_stamp else 1) <= end
+    rewards = _rewards(bag, got.rewards, begin, mask, dt_ns)
+    flat = mask.ravel()
+    ticks = [int(t) for t in begin.ravel()[flat]]
+    done = executed.compose(
+        ticks if by_stamp else _nearest_commands(ticks, got, dt_ns),
+        chunks["a_b"].reshape(-1, size)[flat],
+        chunks["a_r"].reshape(-1, size)[flat],
+        Recorded(
+            sorted(got.corrections, key=lambda c: c[0]),
+            got.palm_targets,
+            got.hand_targets,
+            got.palms,
+            {t: p["hand_position"] for t, p in got.parts.get("hand/joint_states", {}).items()},
+        ),
+        _gate_rule(gate, action_spec),
+        action_spec,
+    )
+
+    def spread(values: NDArray[Any], fill: Any = 0) -> NDArray[Any]:
+        whole = np.full((count * horizon, *values.shape[1:]), fill, dtype=values.dtype)
+        whole[flat] = values
+        return whole.reshape(count, horizon, *values.shape[1:])
+
+    verified = spread(done.difference <= AGREEMENT)
+    ended = np.zeros(count, dtype=bool)
+    ended[-1] = True
+    episode = Episode(
+        path=bag.path,
+        header=bag.header,
+        stamp=stamps,
+        observation=observation,
+        a_0=chunks["a_0"].astype(np.float32),
+        a_b=chunks["a_b"],
+        a_r=chunks["a_r"],
+        a=chunks["a"],
+        human=spread(done.human),
+        executed=spread(done.action),
+        engaged=spread(done.engaged),
+        mask=mask,
+        verified=verified,
+        reward=rewards["total"],
+        reward_valid=rewards["valid"].astype(bool),
+        terminated=ended & terminated,
+        truncated=ended & (not terminated),
+        success=np.array([row[m][-1] for row, m in zip(rewards["success"], mask, strict=True)], dtype=bool)
+        & ~(ended & terminated),
+        warnings=tuple(_warnings(bag, mask, verified)),
+    )
+    _require_finite(episode)
+    return episode
+
+
+def _collect(bag: Bag, sources: Iterable[parts.Source], started: int, grid_ns: int) -> _Collected:
+    """Decode what the steps are made of; with a grid, only what is stamped on it."""
+    got = _Collected()
+    index = int(bag.episode["index"])
+    by_topic = {source.topic: source for source in sources}
+    topics = STEP_TOPICS | {"correction/residual"} | set(by_topic)
+    # The first targets of the gate start at the measured palm and fingers, whatever the policy looks at.
+    by_topic.setdefault("hand/joint_states", parts.SOURCES[1])
+    for raw in bag.messages(topics):
+        stamp = stamp_ns(raw.data)
+        if stamp is None:
+            raise BagError(Reason.DAMAGED, f"{bag.path}: a message on {raw.topic} is not little-endian CDR")
+        dense = raw.topic not in ("policy/action", "correction/residual", "perception/points")
+        if grid_ns and dense and (stamp < started or (stamp - started) % grid_ns):
+            continue
+        message = bag.decode(raw)
+        try:
+            match raw.topic:
+                case "policy/action":
+                    if message.episode == index and _ns(message.observation_stamp) >= started - _STALE_NS:
+                        got.actions.setdefault(int(message.sequence), message)
+                    continue
+                case "correction/residual":
+                    residual = np.asarray(message.residual, dtype=np.float64)
+                    if residual.shape != (bag.action_spec.size,) or not np.isfinite(residual).all():
+                        # As the gate does: a correction that cannot be used releases.
+                        residual, message.engaged = np.zeros(bag.action_spec.size), False
+                    got.corrections.append((stamp, residual, bool(message.engaged)))
+                    continue
+                case "reward":
+                    if stamp > started:
+                        got.rewards[stamp] = message
+                    continue
+                case "arm/target_pose":
+                    got.palm_targets[stamp] = parts.pose(message, raw.topic)
+                    continue
+                case "hand/target":
+                    got.hand_targets[stamp] = parts.by_name(
+                        message.name, message.position, robot.HAND_JOINT_NAMES, raw.topic
+                    )
+                    continue
+                case "arm/current_pose":
+                    got.palms[stamp] = parts.pose(message, raw.topic)
+            if raw.topic in by_topic:
+                got.parts.setdefault(raw.topic, {})[stamp] = by_topic[raw.topic].convert(message)
+        except CommandError as error:
+            reason = Reason.NOT_FINITE if "finite" in str(error) else Reason.OTHER_SPEC
+            raise BagError(reason, f"{bag.path}: {error}") from error
+    return got
+
+
+def _end(bag: Bag, rewards: Mapping[int, Any], limit: int) -> tuple[int, bool]:
+    """Stamp of the last state of the episode, and whether it was terminal."""
+    stamps = sorted(stamp for stamp in rewards if stamp <= limit)
+    for stamp in stamps:
+        if rewards[stamp].terminated:
+            return stamp, True
+    if limit in rewards:
+        return limit, False
+    finished = bag.episode.get("finished_ns")
+    if finished is not None:
+        stamps = [stamp for stamp in stamps if stamp <= int(finished)]
+    if not stamps:
+        raise BagError(Reason.NO_REWARD, f"{bag.path}: no reward between its beginning and its end")
+    return stamps[-1], False
+
+
+def _observation(
+    got: _Collected, sources: Iterable[parts.Source], spec: ObservationSpec, at_ns: int, by_stamp: bool
+) -> NDArray[np.float32] | list[str]:
+    """What the policy saw at a time; the topics that are to blame where it saw nothing. Shape: (O,)."""
+    values: dict[str, NDArray[Any]] = {}
+    missing = []
+    for source in sources:
+        samples = got.parts.get(source.topic, {})
+        if by_stamp and source.exact:
+            found = samples.get(at_ns)
+        else:
+            known = sorted(samples)
+            before = bisect_right(known, at_ns) - 1
+            found = samples[known[before]] if before >= 0 and at_ns - known[before] <= _STALE_NS else None
+        if found is None:
+            missing.append(source.topic)
+        else:
+            values |= {name: value for name, value in found.items() if name in spec.names}
+    if missing:
+        return missing
+    packed = spec.pack({name: np.asarray(value).reshape(1, -1) for name, value in values.items()})
+    row: NDArray[np.float32] = packed[0].astype(np.float32)
+    return row
+
+
+def _seen(bag: Bag, found: NDArray[np.float32] | list[str], k: int) -> NDArray[np.float32]:
+    if isinstance(found, list):
+        raise BagError(
+            Reason.MISSING_STEPS, f"{bag.path}: at step {k} there is no message on {', '.join(found)}"
+        )
+    return found
+
+
+def _chunk(bag: Bag, message: Any, name: str, horizon: int, size: int) -> NDArray[Any]:
+    values = np.asarray(getattr(message, name), dtype=np.float64)
+    if (message.horizon, message.dimension) != (horizon, size) or values.size != horizon * size:
+        raise BagError(
+            Reason.OTHER_SPEC,
+            f"{bag.path}: decision {message.sequence} has {name} of {values.size} values, horizon "
+            f"{message.horizon} and dimension {message.dimension}; its spec says {horizon} and {size}",
+        )
+    return values.reshape(horizon, size)
+
+
+def _rewards(
+    bag: Bag, rewards: Mapping[int, Any], begin: NDArray[np.int64], mask: BoolArray, dt_ns: int
+) -> dict[str, NDArray[Any]]:
+    """Reward, validity and success after every step: the newest judgement until the next step ends."""
+    known = sorted(rewards)
+    out = {name: np.zeros(mask.shape) for name in ("total", "valid", "success")}
+    missing = []
+    for d, i in zip(*np.nonzero(mask), strict=True):
+        before = bisect_right(known, int(begin[d, i]) + dt_ns) - 1
+        if before < 0 or known[before] <= begin[d, i]:
+            missing.append(int(d))
+            continue
+        message = rewards[known[before]]
+        for name, values in out.items():
+            values[d, i] = float(getattr(message, name))
+    if missing:
+        raise BagError(
+            Reason.NO_REWARD,
+            f"{bag.path}: no reward after a step of decisions {sorted(set(missing))}",
+        )
+    return out
+
+
+def _nearest_commands(ticks: list[int], got: _Collected, dt_ns: int) -> list[int]:
+    """On a robot: the stamp of the target that answers each step, or the step's own where there is none."""
+    known = sorted(got.palm_targets.keys() & got.hand_targets.keys())
+    found = []
+    for tick in ticks:
+        after = bisect_right(known, tick - dt_ns // 2)
+        near = after < len(known) and known[after] <= tick + dt_ns // 2
+        found.append(known[after] if near else tick)
+    return found
+
+
+def _gate_config(bag: Bag) -> GateConfig:
+    """The gate's configuration during the episode; defaults where it was not recorded."""
+    recorded = bag.header.get("parameters", {}).get("gate_node", {})
+    known = {field.name for field in describe(GateConfig)}
+    asked = {name: value for name, value in recorded.items() if name in known}
+    asked.setdefault("tick_source", "state" if bag.header.get("clock") == "simulated" else "timer")
+    try:
+        return from_mapping(GateConfig, asked)
+    except ConfigError as error:
+        raise BagError(
+            Reason.FORMAT_VERSION, f"{bag.path}: the gate's parameters cannot be used: {error}"
+        ) from error
+
+
+def _gate_rule(gate: GateConfig, spec: ActionSpec) -> GateRule:
+    return GateRule(
+        residual_bounds=gate.residual_bounds().vector(spec),
+        limits=gate.step_limits(),
+        ramp_steps=round(gate.correction_ramp_s / spec.control_dt),
+        stale_correction_ns=round(gate.stale_correction_s * _NS_PER_S),
+        future_ns=round(gate.future_tolerance_s * _NS_PER_S),
+    )
+
+
+def _warnings(bag: Bag, mask: BoolArray, verified: BoolArray) -> Iterable[tuple[Reason, str]]:
+    for topic, flow in bag.header.get("flows", {}).items():
+        if flow["lost"] and not bag.header["topics"][topic]["latched"]:
+            yield (
+                Reason.LOST_MESSAGES,
+                f"{topic}: {flow['received']} of {flow['expected']} messages were received",
+            )
+        if flow["dropped"]:
+            yield Reason.LOST_MESSAGES, f"{topic}: {flow['dropped']} messages were dropped by the recorder"
+    for sentence in bag.header.get("marks", []):
+        yield Reason.UNFINISHED, sentence
+    unverified = int((mask & ~verified).sum())
+    if unverified:
+        yield (
+            Reason.MISSING_STEPS,
+            f"{unverified} of {int(mask.sum())} steps: the target that the gate sent is not the one that "
+            "the recorded actions lead to",
+        )
+
+
+def _require_finite(episode: Episode) -> None:
+    check: Callable[[NDArray[Any]], Any] = np.isfinite
+    for name in ("observation", "a_0", "a_b", "a_r", "a", "executed", "reward"):
+        if not check(getattr(episode, name)).all():
+            raise BagError(Reason.NOT_FINITE, f"{episode.path}: {name} is not finite")
+
+
+def _ns(stamp: Any) -> int:
+    return int(stamp.sec) * _NS_PER_S + int(stamp.nanosec)

@@ -1,0 +1,153 @@
+"""What the robot was really told to do: the gate's composition, done again from what was recorded.
+
+The gate executes clip(a_b + clip(a_r) + human), where the human's residual is that of the correction in force
+at the control step, or the last one while it fades. Which correction had reached the gate at a step is known
+only up to the time a message travels. The targets that the gate sent decide: of the corrections that come
+into question, the one that leads from the last target to the next is the one that was in force. Where
+none does, the step is not verified, and says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rfs_core import bounds, control, se3
+from rfs_core.control import StepLimits
+from rfs_core.gate_motion import held_fingers
+from rfs_core.se3 import Pose
+from rfs_core.specs import ActionSpec
+
+FloatArray = NDArray[np.float64]
+
+AGREEMENT = 1e-6
+"""Largest difference (m, rad) between a recorded target and the composed one."""
+
+
+@dataclass(frozen=True)
+class GateRule:
+    """The gate's parameters that decide what it executes."""
+
+    residual_bounds: FloatArray
+    """Shape: (A,)."""
+    limits: StepLimits
+    ramp_steps: int
+    stale_correction_ns: int
+    future_ns: int
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Corrections, targets and measured states of an episode."""
+
+    corrections: list[tuple[int, FloatArray, bool]]
+    """Stamp (ns), residual (A,), engaged; in the order of their stamps."""
+    palm_targets: dict[int, Pose]
+    """By stamp of the control tick (ns)."""
+    hand_targets: dict[int, FloatArray]
+    palms: dict[int, Pose]
+    """Measured."""
+    hands: dict[int, FloatArray]
+    """Measured."""
+
+
+@dataclass(frozen=True)
+class Executed:
+    """Per control step, in the order of the ticks. Shapes: (T, A) and (T,)."""
+
+    human: FloatArray
+    action: FloatArray
+    engaged: NDArray[np.bool_]
+    difference: FloatArray
+    """Between the recorded target and the composed one (m or rad); NaN where a target is missing."""
+
+
+def compose(
+    ticks: list[int],
+    base: FloatArray,
+    policy: FloatArray,
+    recorded: Recorded,
+    rule: GateRule,
+    spec: ActionSpec,
+) -> Executed:
+    """Repeat the gate's composition.
+
+    Args:
+        ticks: Stamps of the executed control steps (ns).
+        base, policy: a_b and a_r at each. Shape: (T, A).
+        recorded: What was on the wire.
+        rule: The gate's parameters.
+        spec: What actions mean.
+    """
+    count = len(ticks)
+    human, action = np.zeros((count, spec.size)), np.zeros((count, spec.size))
+    engaged, difference = np.zeros(count, dtype=bool), np.full(count, np.nan)
+    last = np.zeros(spec.size)
+    target = _start(ticks, recorded)
+    for t, tick in enumerate(ticks):
+        sent = _at(tick, recorded.palm_targets, recorded.hand_targets)
+        measured = recorded.palms.get(tick)
+        best: tuple[float, FloatArray, FloatArray, bool] | None = None
+        for residual in _candidates(tick, recorded.corrections, rule):
+            if residual is None:
+                moved = bounds.ramp_out(last, rule.residual_bounds, rule.ramp_steps)
+            else:
+                moved = np.clip(residual, -rule.residual_bounds, rule.residual_bounds)
+            composed = bounds.compose(base[t], policy[t], moved, rule.residual_bounds, spec)
+            error = np.nan
+            if sent is not None and target is not None and measured is not None:
+                error = _difference(_step(target, composed, measured, rule.limits, spec), sent)
+            if best is None or error < best[0]:
+                best = (error, moved, composed, residual is not None)
+            if not error > AGREEMENT:
+                break
+        assert best is not None
+        difference[t], human[t], action[t], engaged[t] = best
+        last = best[1]
+        if sent is not None:
+            target = sent
+        elif target is not None and measured is not None:
+            target = _step(target, action[t], measured, rule.limits, spec)
+    return Executed(human, action, engaged, difference)
+
+
+def _start(ticks: list[int], recorded: Recorded) -> tuple[Pose, FloatArray] | None:
+    """The gate's targets start at the measured palm and fingers."""
+    found = _at(ticks[0], recorded.palms, recorded.hands) if ticks else None
+    return None if found is None else (found[0], held_fingers(found[1]))
+
+
+def _at(tick: int, palms: dict[int, Pose], hands: dict[int, FloatArray]) -> tuple[Pose, FloatArray] | None:
+    return (palms[tick], hands[tick]) if tick in palms and tick in hands else None
+
+
+def _candidates(
+    tick: int, corrections: list[tuple[int, FloatArray, bool]], rule: GateRule
+) -> list[FloatArray | None]:
+    """Residuals that may have been in force at a tick, the likeliest first; None: nobody was correcting."""
+    fresh = [c for c in corrections if tick - rule.stale_correction_ns < c[0] <= tick + rule.future_ns]
+    past = [c for c in fresh if c[0] <= tick][::-1]
+    future = [c for c in fresh if c[0] > tick]
+    found: list[FloatArray | None] = [c[1] if c[2] else None for c in (*past, *future)]
+    return [*found, None]
+
+
+def _step(
+    target: tuple[Pose, FloatArray], action: FloatArray, measured: Pose, limits: StepLimits, spec: ActionSpec
+) -> tuple[Pose, FloatArray]:
+    """The gate's next targets."""
+    delta = np.concatenate(
+        [action[spec.slice("arm_delta_position")], action[spec.slice("arm_delta_rotation")]]
+    )
+    palm = control.step_target(target[0], delta[None], measured, limits)
+    hand = control.limit_rate(target[1][None], action[spec.slice("hand_target")][None], limits.hand_rate)
+    return palm, hand[0]
+
+
+def _difference(a: tuple[Pose, FloatArray], b: tuple[Pose, FloatArray]) -> float:
+    """Largest difference of two targets, m or rad."""
+    moved = np.abs(a[0].position - b[0].position).max()
+    turned = np.abs(se3.pose_error(a[0], b[0])[:, 3:]).max()
+    return float(max(moved, turned, np.abs(a[1] - b[1]).max()))
