@@ -36,6 +36,8 @@ _NS_PER_S = 1_000_000_000
 _STALE_NS = 300_000_000
 """On a robot: age of a sample beyond which there is no observation."""
 
+_SHOWN = 10
+
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
@@ -187,7 +189,7 @@ def _assemble(bag: Bag, shortest: int) -> Episode:
         ]
     if missing:
         raise BagError(
-            Reason.MISSING_STEPS, f"{bag.path}: decisions {missing} of {len(starts)} are not there"
+            Reason.MISSING_STEPS, f"{bag.path}: decisions {_list(missing)} of {len(starts)} are not there"
         )
     if not decisions:
         raise BagError(Reason.NO_STEPS, f"{bag.path}: the episode ended before its first step")
@@ -204,7 +206,7 @@ def _assemble(bag: Bag, shortest: int) -> Episode:
     }
     begin = stamps[:-1, None] + np.arange(horizon) * dt_ns
     mask = begin + (dt_ns if by_stamp else 1) <= end
-    rewards = _rewards(bag, got.rewards, begin, mask, dt_ns)
+    rewards = _rewards(bag, got.rewards, begin, mask, dt_ns, by_stamp)
     flat = mask.ravel()
     ticks = [int(t) for t in begin.ravel()[flat]]
     done = executed.compose(
@@ -368,15 +370,21 @@ def _chunk(bag: Bag, message: Any, name: str, horizon: int, size: int) -> NDArra
 
 
 def _rewards(
-    bag: Bag, rewards: Mapping[int, Any], begin: NDArray[np.int64], mask: BoolArray, dt_ns: int
+    bag: Bag,
+    rewards: Mapping[int, Any],
+    begin: NDArray[np.int64],
+    mask: BoolArray,
+    dt_ns: int,
+    by_stamp: bool,
 ) -> dict[str, NDArray[Any]]:
-    """Reward, validity and success after every step: the newest judgement until the next step ends."""
+    """Reward, validity and success after every step: of its very end, or on a robot the newest by then."""
     known = sorted(rewards)
     out = {name: np.zeros(mask.shape) for name in ("total", "valid", "success")}
     missing = []
     for d, i in zip(*np.nonzero(mask), strict=True):
-        before = bisect_right(known, int(begin[d, i]) + dt_ns) - 1
-        if before < 0 or known[before] <= begin[d, i]:
+        ended = int(begin[d, i]) + dt_ns
+        before = bisect_right(known, ended) - 1
+        if before < 0 or ended - known[before] > (0 if by_stamp else _STALE_NS):
             missing.append(int(d))
             continue
         message = rewards[known[before]]
@@ -384,10 +392,15 @@ def _rewards(
             values[d, i] = float(getattr(message, name))
     if missing:
         raise BagError(
-            Reason.NO_REWARD,
-            f"{bag.path}: no reward after a step of decisions {sorted(set(missing))}",
+            Reason.NO_REWARD, f"{bag.path}: no reward after a step of decisions {_list(sorted(set(missing)))}"
         )
     return out
+
+
+def _list(numbers: list[int]) -> str:
+    """The first few of them."""
+    shown = ", ".join(map(str, numbers[:_SHOWN]))
+    return shown if len(numbers) <= _SHOWN else f"{shown} and {len(numbers) - _SHOWN} more"
 
 
 def _nearest_commands(ticks: list[int], got: _Collected, dt_ns: int) -> list[int]:
