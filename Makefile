@@ -8,7 +8,7 @@ SEED ?= 0
 PYTEST ?= python -m pytest
 IN_ENV := . ./activate &&
 
-.PHONY: help setup build demo test test-unit test-system lint format figures docker-lint clean
+.PHONY: help setup setup-tests build demo test test-unit test-system lint format figures docker-lint clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,18 +22,31 @@ build: setup  ## colcon build of the whole workspace
 demo: setup  ## the stack in simulation: EPISODES=10 SEED=0
 	@$(IN_ENV) ros2 launch rfs_bringup deploy.launch.py episodes:=$(EPISODES) seed:=$(SEED) record_video:=true
 
-test: setup test-unit test-system  ## every test
+test: setup-tests test-unit test-system  ## every test
 
-test-unit: setup  ## tests of the packages, a minute or two
+# The drivers are tested with the vendors' own client libraries, against emulated devices.
+setup-tests:
+	@EXTRAS="drivers $(EXTRAS)" scripts/setup.sh
+
+test-unit: setup-tests  ## tests of the packages
 	@$(IN_ENV) $(PYTEST) src tools
 
-test-system: setup  ## tests that start the real nodes
+test-system: setup-tests  ## tests that start the real nodes
 	@$(IN_ENV) $(PYTEST) test
 
 lint: setup docker-lint  ## ruff, mypy, import direction, docker files
 	@$(IN_ENV) ruff check . && ruff format --check .
 	@$(IN_ENV) mypy src/rfs_core/rfs_core && mypy src/rfs_learning/rfs_learning
 	@$(IN_ENV) $(PYTEST) -q test/test_import_direction.py
+
+figures: setup  ## print README's figures again (half an hour)
+	@$(IN_ENV) ros2 run rfs_sim benchmark_env
+	@$(IN_ENV) ros2 run rfs_learning benchmark_policy --checkpoint checkpoints/grasp_base.safetensors
+	@$(IN_ENV) ros2 run rfs_learning evaluate --checkpoint checkpoints/grasp_base.safetensors \
+		--task grasp --episodes 1024 --seed 1000
+	@$(IN_ENV) ros2 run rfs_learning evaluate --checkpoint checkpoints/grasp_base.safetensors \
+		--task grasp --episodes 1024 --seed 1000 --a0 zero
+	@$(IN_ENV) scripts/compare_ros_and_evaluate.py --episodes 500
 
 format: setup  ## let ruff mend what it can
 	@$(IN_ENV) ruff check --fix . ; ruff format .

@@ -12,7 +12,7 @@ setup(
     zip_safe=False,
     maintainer="RFS maintainers",
     maintainer_email="maintainers@rfs-robotics.org",
-    description="The Franka + LEAP world: batched task environments for learning and a node that speaks the drivers' topics.",
+    description="The Franka + LEAP world: batched task environments for learning and a node on the drivers' topics.",
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
@@ -20,6 +20,7 @@ setup(
             "collect_demonstrations=rfs_sim.demos:main",
             "benchmark_env=rfs_sim.benchmark_env:main",
             "render=rfs_sim.render:main",
+            "separation=rfs_sim.separation:main",
         ],
         "rfs.engines": ["mujoco=rfs_sim.vec_env:make_env"],
     },
