@@ -238,6 +238,25 @@ def test_time_limits_are_bootstrapped_from_the_final_observation_and_terminal_st
     made.close()
 
 
+def test_without_bootstrap_the_return_ends_at_the_time_limit_and_the_critic_sees_time(runner):
+    made = runner(num_envs=8, bootstrap=False)
+    assert made.ppo.critic.obs_dim == 4 + 1 + 1  # observation, the toy's privileged value, elapsed share
+    with torch.no_grad():
+        made.ppo.critic.mlp[-1].weight.zero_()
+        made.ppo.critic.mlp[-1].bias.fill_(3.0)
+    seen = []
+    step = made.env.step
+    made.env.step = lambda z: seen.append(step(z)) or seen[-1]
+    for _ in made._collect():
+        pass
+    torch.testing.assert_close(made.ppo.storage.rewards[..., 0], torch.stack([result[1] for result in seen]))
+    # 11 control steps are 6 decisions.
+    elapsed = made.ppo.storage.observations["privileged"][:, :, -1]
+    torch.testing.assert_close(elapsed[:, 0], torch.arange(6) / 6)
+    assert not elapsed[0].any()
+    made.close()
+
+
 def test_training_improves_the_toy_and_writes_a_deployable_checkpoint(runner, point_env):
     made = runner(budget=15 * 64 * 11, evaluate_every=5 * 64 * 11)
     path = made.run()

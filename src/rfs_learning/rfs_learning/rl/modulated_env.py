@@ -69,6 +69,7 @@ class ModulatedEnv(RslVecEnv):  # type: ignore[misc]
         gamma: float,
         residual_penalty: float = 0.0,
         base_a0: str = "normal",
+        critic_sees_time: bool = False,
     ) -> None:
         """Wrap `env`.
 
@@ -76,6 +77,8 @@ class ModulatedEnv(RslVecEnv):  # type: ignore[misc]
             policy: the base policy; its own modulation is not used.
             gamma: discount per decision.
             base_a0: a_0 where it is not steered: drawn from N(0, I) by torch's global generator, or 0.
+            critic_sees_time: add the elapsed share of the episode to what is privileged. Right where the time
+                limit ends the return, wrong where it is bootstrapped: no value would be learned at its end.
 
         Raises:
             RfsError: the layout is of another action, or base_a0 unknown.
@@ -92,6 +95,7 @@ class ModulatedEnv(RslVecEnv):  # type: ignore[misc]
         self._given = GivenSteering(layout)
         self._policy = policy.with_modulation(self._given)
         self._residual_penalty, self._base_a0 = residual_penalty, base_a0
+        self._critic_sees_time = critic_sees_time
         self.num_envs = env.num_envs
         self.num_actions = layout.size
         self.max_episode_length = -(-env.max_episode_steps // layout.horizon)
@@ -116,7 +120,7 @@ class ModulatedEnv(RslVecEnv):  # type: ignore[misc]
 
     def get_observations(self) -> TensorDict:
         """Observations of now, by group."""
-        return self._groups(self._observation, self._privileged())
+        return self._groups(self._observation, self._privileged(), self.episode_length_buf)
 
     def step(self, actions: Tensor) -> tuple[TensorDict, Tensor, Tensor, dict[str, Any]]:
         """Decide, execute the chunk, sum up. Shape: actions (N, num_actions), any finite value."""
@@ -129,16 +133,17 @@ class ModulatedEnv(RslVecEnv):  # type: ignore[misc]
         self._observation = result.observation
         privileged = self._privileged()
         final_privileged = result.log.get("final_privileged", privileged)
-        self.episode_length_buf = torch.where(torch.from_numpy(ended), 0, self.episode_length_buf + 1)
+        length = self.episode_length_buf + 1
+        self.episode_length_buf = torch.where(torch.from_numpy(ended), 0, length)
         extras = {
             "time_outs": torch.from_numpy(np.asarray(result.truncated, np.float32)),
-            "final": self._groups(result.final_observation, final_privileged),
+            "final": self._groups(result.final_observation, final_privileged, length),
             "executed": torch.from_numpy(executed.sum(axis=1).astype(np.float32)),
             "success": np.asarray(result.success, bool),
             "output": output,
             "log": {},
         }
-        observations = self._groups(self._observation, privileged)
+        observations = self._groups(self._observation, privileged, self.episode_length_buf)
         return observations, torch.from_numpy(reward.astype(np.float32)), torch.from_numpy(ended), extras
 
     def _unsteered(self) -> NDArray[np.float32]:
@@ -160,10 +165,17 @@ class ModulatedEnv(RslVecEnv):  # type: ignore[misc]
         offered = getattr(self.env, "privileged", None)
         return None if offered is None else np.asarray(offered(), np.float32)
 
-    def _groups(self, observation: NDArray[np.float32], privileged: NDArray[np.float32] | None) -> TensorDict:
+    def _groups(
+        self, observation: NDArray[np.float32], privileged: NDArray[np.float32] | None, length: Tensor
+    ) -> TensorDict:
         groups = {ACTOR_OBSERVATION: self._policy.normalize(observation)}
+        seen = []
         if privileged is not None:
             # As with the policy's observation: one world that blows up must not spoil a normaliser.
             bounded = np.clip(np.asarray(privileged, np.float32), -_LARGEST_PRIVILEGED, _LARGEST_PRIVILEGED)
-            groups[PRIVILEGED_OBSERVATION] = torch.from_numpy(bounded)
+            seen.append(torch.from_numpy(bounded))
+        if self._critic_sees_time:
+            seen.append((length.float() / self.max_episode_length)[:, None])
+        if seen:
+            groups[PRIVILEGED_OBSERVATION] = torch.cat(seen, dim=1)
         return TensorDict(groups, batch_size=[self.num_envs])

@@ -68,6 +68,10 @@ class PpoTrainerConfig:
     critic_layers: int = param(2, doc="Hidden layers of the critic", low=1, high=32)
 
     gamma: float = param(0.985, doc="Discount per decision", low=0.0, high=1.0)
+    bootstrap: bool = param(
+        True,
+        doc="At the time limit the return goes on with the critic's value; false: it ends there",
+    )
     lam: float = param(0.95, doc="Lambda of the generalised advantage estimate", low=0.0, high=1.0)
     clip: float = param(0.2, doc="Clip of the probability ratio", low=0.001, high=1.0)
     epochs: int = param(5, doc="Passes over the data of an iteration", low=1, high=100)

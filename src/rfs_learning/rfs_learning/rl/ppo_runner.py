@@ -135,7 +135,13 @@ class PpoRunner:
             )
         self._base_policy = Policy.from_checkpoint(self.base, a0=config.base_a0)
         self.env = ModulatedEnv(
-            env, self._base_policy, self.layout, config.gamma, config.residual_penalty, config.base_a0
+            env,
+            self._base_policy,
+            self.layout,
+            config.gamma,
+            config.residual_penalty,
+            config.base_a0,
+            critic_sees_time=not config.bootstrap,
         )
         self.counters = Counters(learning_rate=config.learning_rate)
         self._build()
@@ -298,9 +304,10 @@ class PpoRunner:
                 self._remember(physical, z, extras, reward, done)
                 self._scale.observe(reward, done)
                 scaled = reward / self._scale.scale.float()
-                value = ppo.critic(extras["final"]).squeeze(-1)
-                discount = self.config.gamma ** (extras["executed"] / self.layout.horizon)
-                scaled = scaled + extras["time_outs"] * discount * value
+                if self.config.bootstrap:
+                    value = ppo.critic(extras["final"]).squeeze(-1)
+                    discount = self.config.gamma ** (extras["executed"] / self.layout.horizon)
+                    scaled = scaled + extras["time_outs"] * discount * value
                 # Without "time_outs", which rsl_rl would bootstrap from the value before the decision.
                 ppo.process_env_step(observations, scaled, done, {})
             self._count(rollout, reward, done, extras)
