@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from rfs_core.robot import ARM_HOME
 from rfs_drivers.emulated.fci_process import EmulatedFci, free_address
 from rfs_drivers.emulated.fci_protocol import COMMAND_DTYPE, HEADER, STATE_DTYPE, STATE_SIZE, Command
 from rfs_drivers.emulated.fci_server import FciServer
@@ -231,3 +232,18 @@ def test_robot_time_is_dilated_not_skipped_at_a_lower_rate() -> None:
         ids = [int(client.state()["message_id"]) for _ in range(20)]
         assert ids == list(range(ids[0], ids[0] + 20))
         client.close()
+
+
+def test_reset_puts_everything_back_to_the_start(robot: EmulatedFci) -> None:
+    robot("place", q=[0.3, -0.6, 0.1, -2.1, 0.1, 1.7, 0.6])
+    robot("reflex")
+    robot("faults", mute=True)
+    robot("force", wrench=[1.0, 0, 0, 0, 0, 0])
+    robot("reset")
+    status = robot("status")
+    assert status["mode"] == "IDLE"
+    np.testing.assert_allclose(status["q"], ARM_HOME, atol=1e-9)
+    assert status["clients"] == 0
+    client = RawClient(robot.address)
+    assert not client.state()["reflex_reason"].any()
+    client.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -50,10 +51,16 @@ def newest(driver: FrankaDriver) -> RobotState:
     return state
 
 
+@pytest.fixture(scope="module")
+def emulated() -> Iterator[EmulatedFci]:
+    with EmulatedFci() as process:
+        yield process
+
+
 @pytest.fixture
-def robot() -> object:
-    with EmulatedFci() as emulated:
-        yield emulated
+def robot(emulated: EmulatedFci) -> EmulatedFci:
+    emulated("reset")
+    return emulated
 
 
 # The palm's height above the flange, and that of the Franka Hand's TCP.

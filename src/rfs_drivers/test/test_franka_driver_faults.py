@@ -112,7 +112,7 @@ ROWS = [
     Row("60 N on the hand", lambda robot: robot("force", wrench=[0, 0, 60, 0, 0, 0]), "cartesian_reflex"),
     Row("all commands lost", faults(drop_commands=1.0), "communication_constraints_violation"),
     Row("commands 60 ms late", faults(delay_commands_ms=60), "communication_constraints_violation"),
-    Row("states 60 ms late", faults(delay_states_ms=60), "communication_constraints_violation"),
+    Row("states 60 ms late", faults(delay_states_ms=60), "communication_constraints_violation", long=True),
     Row("user stop", lambda robot: robot("user_stop"), "user stop is pressed"),
     Row("30 % of commands lost", faults(drop_commands=0.3), ""),
     Row("30 % of states lost", faults(drop_states=0.3), ""),
@@ -127,10 +127,16 @@ ROWS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def emulated() -> Iterator[EmulatedFci]:
+    with EmulatedFci() as process:
+        yield process
+
+
 @pytest.fixture
-def robot() -> Iterator[EmulatedFci]:
-    with EmulatedFci() as emulated:
-        yield emulated
+def robot(emulated: EmulatedFci) -> EmulatedFci:
+    emulated("reset")
+    return emulated
 
 
 def record(name: str, **figures: object) -> None:
@@ -143,13 +149,13 @@ def record(name: str, **figures: object) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_fault_is_named_survived_and_left_on_request_only(row: Row) -> None:
+def test_fault_is_named_survived_and_left_on_request_only(row: Row, robot: EmulatedFci) -> None:
     if row.long and not os.environ.get("RFS_LONG"):
         pytest.skip("long form: RFS_LONG=1")
     for attempt in (1, 2):
         try:
-            with EmulatedFci() as robot:
-                play(row, robot)
+            robot("reset")
+            play(row, robot)
             return
         except StarvedError:
             if attempt == 2:

@@ -9,6 +9,7 @@
     {"do": "close"}                                 the client's connection
     {"do": "listen", "on": false}                   as if the robot's controller were off
     {"do": "place", "q": [..7]}                     put the arm at rest elsewhere
+    {"do": "reset"}                                 everything as at the start
 
 Every request is answered by one line, {"ok": true, ...} or {"ok": false, "error": "..."}.
 """
@@ -41,6 +42,8 @@ OPERATIONS = (
     "close",
     "listen",
     "place",
+    "reset",
+    "reset",
 )
 
 _LINE_LIMIT = 65536
@@ -135,6 +138,8 @@ def perform(server: FciServer, operation: str, arguments: dict[str, Any]) -> dic
         server.set_listening(True)
         robot.body.push(np.zeros(6))
         robot.user_stop(False)
+    elif operation == "reset":
+        server.reset()
     elif operation == "reflex":
         error = arguments.get("error", "cartesian_reflex")
         if error not in ERROR_NAMES:

@@ -53,10 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     arguments = parser().parse_args(argv)
     try:
-        body = ArmBody(np.array(arguments.q) if arguments.q else robot.ARM_HOME, arguments.wall)
+        start = np.array(arguments.q) if arguments.q else robot.ARM_HOME
         server = FciServer(
             arguments.address,
-            FciRobot(body, strict=not arguments.lenient),
+            lambda: FciRobot(ArmBody(start, arguments.wall), strict=not arguments.lenient),
             rate_hz=arguments.rate,
             lockstep_s=arguments.lockstep_ms / 1000.0,
             admin_port=arguments.admin_port,

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from rfs_drivers.emulated.fci_admin import AdminClient
-from rfs_drivers.emulated.fci_robot import FciRobot
 from rfs_drivers.emulated.fci_server import FciServer
 from rfs_drivers.errors import EmulatorError
 
@@ -50,7 +49,7 @@ class EmulatedFci:
 
     def __enter__(self) -> EmulatedFci:
         if self._in_process:
-            self._server = FciServer(self.address, FciRobot())
+            self._server = FciServer(self.address)
             self._thread = self._server.start_thread()
             port = self._server.admin.port
         else:

@@ -8,7 +8,7 @@ does beyond clearing the errors.
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,6 +68,10 @@ def from_column_major(values: Array) -> Array:
     return np.asarray(values, dtype=np.float64).reshape(4, 4).T
 
 
+def _names(dtype: np.dtype[Any]) -> tuple[str, ...]:
+    return dtype.names or ()
+
+
 class MotionEnd(NamedTuple):
     """A motion that is over: what the second reply to its Move request says."""
 
@@ -93,7 +97,7 @@ class FciRobot:
         self.applied = 0
         self._record = np.zeros(1, dtype=STATE_DTYPE)
         state = self._record[0]
-        self._view = {name: state[name] for name in STATE_DTYPE.names if state[name].ndim}
+        self._view = {name: state[name] for name in _names(STATE_DTYPE) if state[name].ndim}
         self._time_ms = 0
         self._errors = np.zeros(len(ERROR_NAMES), dtype=bool)
         self._reflex_reason = np.zeros(len(ERROR_NAMES), dtype=bool)
@@ -103,7 +107,7 @@ class FciRobot:
         self._lost = 0
         self._history: deque[bool] = deque(maxlen=100)
         self._collision = np.zeros(1, dtype=COLLISION_DTYPE)[0]
-        for name in COLLISION_DTYPE.names or ():
+        for name in _names(COLLISION_DTYPE):
             self._collision[name] = 20.0 if name.startswith("tau") else 30.0
         # Franka Hand mounted, as Desk delivers a new robot.
         s = float(np.sqrt(0.5))
@@ -182,7 +186,8 @@ class FciRobot:
         """Thresholds of contact and collision."""
         values = np.frombuffer(payload, dtype=COLLISION_DTYPE)[0]
         if any(
-            not np.all(np.isfinite(values[name])) or np.any(values[name] < 0) for name in values.dtype.names
+            not np.all(np.isfinite(values[name])) or np.any(values[name] < 0)
+            for name in _names(COLLISION_DTYPE)
         ):
             return SetterStatus.INVALID_ARGUMENT
         self._collision = values.copy()
@@ -328,7 +333,7 @@ class FciRobot:
             rotation = 0.5 * np.array(
                 [turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]]
             )
-            twist = np.concatenate([wanted[:3, 3] - self._pose_c[:3, 3], np.zeros(3)]) / CYCLE_S
+            twist: Array = np.concatenate([wanted[:3, 3] - self._pose_c[:3, 3], np.zeros(3)]) / CYCLE_S
             turn_c = wanted[:3, :3] @ self._pose_c[:3, :3].T
             twist[3:] = (
                 0.5
@@ -340,7 +345,7 @@ class FciRobot:
             error = np.concatenate([wanted[:3, 3] - pose[:3, 3], rotation])
             self._pose_c = wanted
         else:
-            twist = np.array(command["O_dP_EE_c"])
+            twist = np.array(command["O_dP_EE_c"], dtype=np.float64)
             error = CYCLE_S * twist
             self._pose_c = pose
         self._twist_rate_c = (twist - self._twist_c) / CYCLE_S

@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -96,7 +97,7 @@ class FciServer:
     def __init__(
         self,
         address: str,
-        robot: FciRobot | None = None,
+        make_robot: Callable[[], FciRobot] = FciRobot,
         *,
         rate_hz: float = 1000.0,
         lockstep_s: float = 0.05,
@@ -106,7 +107,7 @@ class FciServer:
         """
         Args:
             address: loopback address, 127.x.y.z; one per robot, as the port is fixed.
-            robot: the robot behind it.
+            make_robot: makes the robot behind it, now and at every reset.
             rate_hz: states per second of wall time. Every state is 1 ms of robot time, so less than 1000
                 dilates time.
             lockstep_s: how long a cycle of a motion waits for the command that answers the last state, wall
@@ -124,7 +125,8 @@ class FciServer:
         if rate_hz <= 0.0 or lockstep_s < 0.0:
             raise EmulatorError(f"rate {rate_hz} Hz must be > 0 and lock-step {lockstep_s} s must be >= 0")
         self.address = address
-        self.robot = robot if robot is not None else FciRobot()
+        self._make_robot = make_robot
+        self.robot = make_robot()
         self.faults = Faults()
         self.counters = Counters()
         self._period = 1.0 / rate_hz
@@ -406,6 +408,14 @@ class FciServer:
         from rfs_drivers.emulated.fci_admin import perform
 
         return perform(self, operation, arguments)
+
+    def reset(self) -> None:
+        """Everything as at the start: no client, no fault, the arm where it was, robot time 0."""
+        self._drop_client()
+        self.set_faults(vars(Faults()))
+        self.set_listening(True)
+        self.robot = self._make_robot()
+        self.counters = Counters()
 
     def close_connections(self) -> None:
         """Close the client's TCP connection."""
