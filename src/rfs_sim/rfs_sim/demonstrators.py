@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from rfs_core import tasks
 from rfs_core.errors import RfsError
-from rfs_sim import demonstrator, set_down_demonstrator
+from rfs_sim import demonstrator, kit_demonstrator, set_down_demonstrator
 from rfs_sim.demonstrator import GraspDemonstrator
+from rfs_sim.kit_demonstrator import KitDemonstrator
 from rfs_sim.set_down_demonstrator import SetDownDemonstrator
 
 
@@ -46,6 +47,7 @@ KINDS: dict[str, Kind] = {
     "grasp": Kind(
         GraspDemonstrator, {"main": demonstrator.DemonstratorConfig(), "flawless": demonstrator.FLAWLESS}
     ),
+    "kit": Kind(KitDemonstrator, kit_demonstrator.VARIANTS),
     "place": Kind(SetDownDemonstrator, set_down_demonstrator.variants(set_down_demonstrator.PLACE)),
     "stack": Kind(SetDownDemonstrator, set_down_demonstrator.variants(set_down_demonstrator.STACK)),
 }
