@@ -6,6 +6,7 @@ import pytest
 from rfs_control.observation_window import ObservationWindow, ObservationWindowConfig, Verdict
 from rfs_core.errors import RfsError
 from rfs_core.specs import ObservationSpec, Part
+from rfs_core.tasks import parts as task_parts
 
 MS = 1_000_000
 SPEC = ObservationSpec((Part("arm", (2,), "rad", -1.0, 1.0), Part("object", (3,), "m", -1.0, 1.0)))
@@ -132,3 +133,16 @@ def test_only_the_last_samples_are_kept(window):
     for k in range(1, 6):  # 10, 20, ..., 50 ms; four are kept
         window.add("arm", k * 10 * MS, np.zeros(2))
     assert window.exact(10 * MS).verdict is Verdict.STALE
+
+
+def test_a_derived_part_is_made_of_the_measured_ones_and_never_waited_for():
+    spec = ObservationSpec((task_parts.GOAL_OFFSET, task_parts.OBJECT_POSITION, task_parts.GOAL_POSITION))
+    window = ObservationWindow(spec, ObservationWindowConfig())
+    assert window.parts == ("object_position", "goal_position")
+    window.add("object_position", 100 * MS, np.array([0.50, 0.10, 0.30]))
+    window.add("goal_position", 100 * MS, np.array([0.52, 0.00, 0.28]))
+    for assembled in (window.exact(100 * MS), window.newest(110 * MS)):
+        offset = [0.02, -0.05, -0.02]  # -0.1 in y is cut off at 5 cm
+        np.testing.assert_allclose(
+            assembled.observation, [*offset, 0.5, 0.1, 0.3, 0.52, 0.0, 0.28], atol=1e-6
+        )

@@ -19,7 +19,7 @@ from rfs_core import robot
 from rfs_core.errors import SpecError
 from rfs_core.se3 import Pose
 from rfs_core.specs import ObservationSpec, Part
-from rfs_core.tasks import grasp
+from rfs_core.tasks import grasp, stack
 from rfs_msgs.msg import ContactState, EpisodeState, PolicyAction
 from rfs_msgs.srv import LoadCheckpoint
 from rfs_ros.conversions import joint_state_msg, pose_stamped_msg, stamp_msg, stamp_ns
@@ -129,6 +129,14 @@ def test_an_observation_part_on_no_topic_is_refused_with_the_known_parts():
         SpecError, match=r"parts smell are on no topic; known parts are arm_position, contacts"
     ):
         sources_of(spec)
+
+
+def test_the_targets_topic_is_listened_to_where_the_observation_needs_it():
+    with_target = {source.topic for source in sources_of(stack.OBSERVATION_SPEC)}
+    assert with_target == {source.topic for source in SOURCES}
+    assert with_target - {source.topic for source in sources_of(grasp.OBSERVATION_SPEC)} == {
+        "perception/target_pose"
+    }
 
 
 def test_it_decides_once_for_every_tick_whose_observation_is_complete(make_node, tmp_path):

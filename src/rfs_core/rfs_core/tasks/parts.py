@@ -43,9 +43,9 @@ Values = dict[str, NDArray[np.float32]]
 
 
 def _goal_offset(values: Values) -> NDArray[np.float32]:
-    return np.clip(
-        values["goal_position"] - values["object_position"], np.float32(-GOAL_NEAR), np.float32(GOAL_NEAR)
-    )
+    offset = values["goal_position"] - values["object_position"]
+    near: NDArray[np.float32] = np.clip(offset, np.float32(-GOAL_NEAR), np.float32(GOAL_NEAR))
+    return near
 
 
 DERIVED: dict[str, tuple[tuple[str, ...], Callable[[Values], NDArray[np.float32]]]] = {

@@ -9,6 +9,7 @@ Pure functions of a batched `WorldState`; numpy only. Task modules bind their bo
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,7 +144,8 @@ def reward_terms(
     distance = _norm(state.object_pose.position - state.goal_position)
     stands = standing(state, config, half_width)
     tilt = uprightness(state.object_pose.quaternion)
-    return {
+    # Products of a weight and a flag, for which numpy's types know no width.
+    terms: dict[str, Any] = {
         "distance": config.distance_weight * (1.0 - np.tanh(6.0 * distance)),
         "centre": config.centre_weight * (1.0 - np.tanh(30.0 * sideways)) * (np.abs(above(state)) < 0.05),
         "standing": config.standing_weight * stands,
@@ -151,6 +153,7 @@ def reward_terms(
         "success": config.success_weight * momentary_success(state, config, target),
         "fallen": -config.fallen_weight * (tilt < config.fallen),
     }
+    return terms
 
 
 def total_reward(terms: dict[str, Array]) -> Array:
@@ -196,7 +199,7 @@ def outcome(state: WorldState, config: SetDownConfig, target: str) -> list[str]:
     """How each world's episode has ended, in a few words for reports; length N."""
     lost, won = terminated(state, config), success(state, config)
     tilt = uprightness(state.object_pose.quaternion)
-    touched = state.contacts.any(axis=1)
+    touched = np.asarray(state.contacts.any(axis=1))
     height, sideways = above(state), beside(state)
     words = []
     for i in range(state.num_worlds):

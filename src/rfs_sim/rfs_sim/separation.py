@@ -1,0 +1,178 @@
+"""Gate before any training: will noise alone and a residual alone fail on these demonstrations, and why?
+
+    ros2 run rfs_sim separation --task stack
+    ros2 run rfs_sim separation --task stack --base runs/stack_base/checkpoints/step_008000.safetensors
+
+First the script itself, with one defect at a time: without defects it must succeed, with the offset or in the
+bad mode it must not. Then, for a base policy, the reach of each channel as an offset of the brick that it can
+hold. A closed loop that removes a share g of its error per step pulls back g d per step when it is d away
+from where it aims, so noise that moves the action by r holds r / g, and a residual bounded by b holds b / g.
+Noise is drawn evenly from its box; its reach is the largest deviation from the mean action.
+"""
+
+import argparse
+from dataclasses import replace
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from rfs_core import robot, tasks
+from rfs_core.errors import RfsError
+from rfs_core.tasks import set_down
+from rfs_sim import demonstrators
+from rfs_sim.set_down_demonstrator import FLAWLESS, SetDownDemonstrator, SetDownDemonstratorConfig
+from rfs_sim.vec_env import make_env
+
+Array = NDArray[np.float64]
+
+RESIDUAL_BOUND = 0.01
+"""m per control step, the default of the residual's bound in training."""
+
+
+def scripted(main: SetDownDemonstratorConfig) -> dict[str, SetDownDemonstratorConfig]:
+    """The script with one defect at a time."""
+    calm = replace(main, bias=(0.0, 0.0), partial_share=0.0, early_share=0.0)
+    return {
+        "flawless": FLAWLESS,
+        "no offset, fingers open": calm,
+        "no offset, fingers open in part": replace(calm, partial_share=1.0),
+        "no offset, fingers open early": replace(calm, early_share=1.0),
+        "offset, fingers open": replace(main, partial_share=0.0, early_share=0.0),
+        "all defects": main,
+    }
+
+
+def play(
+    task: str, config: SetDownDemonstratorConfig, episodes: int, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], Array]:
+    """Plays the script.
+
+    Returns:
+        What it saw while it carried the brick (M, O), success (N,), and the offset of where it aimed (N, 2).
+    """
+    env = make_env(task, episodes, autoreset=False)
+    demonstrator = SetDownDemonstrator(episodes, config)
+    observation = env.reset(seed)
+    demonstrator.reset(seed, np.arange(episodes))
+    aim = demonstrator.aim(env.worlds.state.bodies[env.worlds.task.TARGET_BODY].pose.position)
+    carrying = []
+    success = np.zeros(episodes, dtype=np.bool_)
+    for _ in range(env.max_episode_steps):
+        state = env.worlds.state
+        held = state.contacts[:, 3] & (set_down.above(state) > 0.01) & (set_down.beside(state) < 0.06)
+        carrying.append(observation[held])
+        result = env.step(demonstrator.act(observation)[1][:, None])
+        observation = result.observation
+        success |= result.success
+    env.close()
+    return np.concatenate(carrying), success, aim
+
+
+def noise_reach(
+    path: Path, task: str, states: NDArray[np.float32], draws: int, clip: float, seed: int
+) -> tuple[Array, Array]:
+    """How far noise moves the palm's displacement in x and y, m per control step.
+
+    Returns:
+        Standard deviation under N(0, I), and largest deviation from the mean over the box. Shapes: (M, 2)
+    """
+    found = {entry.name: entry for entry in entry_points(group="rfs.policies")}
+    if "checkpoint" not in found:
+        raise RfsError("no installed package reads checkpoints (entry point group rfs.policies)")
+    spec = robot.DEFAULT_ACTION_SPEC
+    policy: Any = found["checkpoint"].load()(
+        path, action_spec=spec, observation_spec=tasks.load(task).OBSERVATION_SPEC, a0="normal"
+    )
+    rng = np.random.default_rng(seed)
+    shape = (draws, spec.horizon, spec.size)
+    deviation, reach = [], []
+    for state in states:
+        repeated = np.repeat(state[None], draws, axis=0)
+        normal = policy.act(repeated, rng.standard_normal(shape).astype(np.float32)).a_b[:, 0, :2]
+        box = policy.act(repeated, rng.uniform(-clip, clip, shape).astype(np.float32)).a_b[:, 0, :2]
+        deviation.append(normal.std(axis=0))
+        reach.append(np.abs(box - box.mean(axis=0)).max(axis=0))
+    return np.array(deviation), np.array(reach)
+
+
+def _verdict(holds: bool) -> str:
+    return "[green]holds[/green]" if holds else "[red]does not hold[/red]"
+
+
+def main() -> None:
+    """Entry point of `ros2 run rfs_sim separation`."""
+    parser = argparse.ArgumentParser(
+        prog="separation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--task", default="stack", choices=("stack", "place"))
+    parser.add_argument("--variant", default="main", help="published set of defects (default: %(default)s)")
+    parser.add_argument("--base", type=Path, help="base policy (.safetensors) whose reach is measured")
+    parser.add_argument("--episodes", type=int, default=256, help="per row (default: %(default)s)")
+    parser.add_argument("--states", type=int, default=100, help="states at which the reach is measured")
+    parser.add_argument("--draws", type=int, default=256, help="noises per state (default: %(default)s)")
+    parser.add_argument("--noise-clip", type=float, default=2.5, help="half width of the noise's box")
+    parser.add_argument("--seed", type=int, default=0, help="seed of episodes and noises")
+    args = parser.parse_args()
+    try:
+        _report(args)
+    except RfsError as error:
+        raise SystemExit(f"separation: {error}") from None
+
+
+def _report(args: argparse.Namespace) -> None:
+    config: SetDownDemonstratorConfig = demonstrators.config_of(args.task, args.variant)
+    tolerance = tasks.configure(args.task, {}).tolerance
+    console = Console()
+    table = Table(title=f"{args.task}, variant {args.variant}: the script, {args.episodes} episodes a row")
+    table.add_column("defects")
+    table.add_column("success", justify="right")
+    rates, states, aim = {}, np.zeros((0, 0), np.float32), np.zeros((0, 2))
+    for name, defects in scripted(config).items():
+        states, success, aim = play(args.task, defects, args.episodes, args.seed)
+        rates[name] = float(success.mean())
+        table.add_row(name, f"{rates[name]:.3f}")
+    console.print(table)
+    # The states and offsets left are those of all defects, the last row.
+    size = np.linalg.norm(aim, axis=1)
+    outside = size > tolerance
+    console.print(
+        f"offset: {1e3 * size.min():.0f} to {1e3 * size.max():.0f} mm, beyond the tolerance of "
+        f"{1e3 * tolerance:.0f} mm in {outside.mean():.2f} of the episodes"
+    )
+    pull = config.gain * float(np.median(size))
+    gates = [
+        ("script without defects >= .4", rates["no offset, fingers open"] >= 0.4),
+        ("script in part-open mode <= .15", rates["no offset, fingers open in part"] <= 0.15),
+        ("gain x median offset <= .7 of the residual's bound", pull <= 0.7 * RESIDUAL_BOUND),
+    ]
+    if args.base is not None:
+        rng = np.random.default_rng(args.seed)
+        chosen = states[rng.choice(len(states), size=min(args.states, len(states)), replace=False)]
+        deviation, reach = noise_reach(args.base, args.task, chosen, args.draws, args.noise_clip, args.seed)
+        needed = np.median(np.abs(aim[outside]) - tolerance / np.sqrt(2.0), axis=0)
+        offset = np.quantile(reach, 0.9, axis=0) / config.gain
+        table = Table(title="reach of the base policy's noise while it carries the brick")
+        for heading in ("mm", "x", "y"):
+            table.add_column(heading, justify="left" if heading == "mm" else "right")
+        for name, values in (
+            ("standard deviation per step, median", np.median(deviation, axis=0)),
+            ("reach per step, median", np.median(reach, axis=0)),
+            ("reach per step, 90 %", np.quantile(reach, 0.9, axis=0)),
+            ("offset that noise holds (90 %)", offset),
+            ("offset that a residual holds", np.full(2, RESIDUAL_BOUND / config.gain)),
+            ("offset needed, where beyond the tolerance (median)", needed),
+        ):
+            table.add_row(name, *(f"{1e3 * v:.2f}" for v in values))
+        console.print(table)
+        gates.append(("noise holds less than half of what is needed", bool((offset < needed / 2).all())))
+    for name, holds in gates:
+        console.print(f"{name}: {_verdict(holds)}")
+
+
+if __name__ == "__main__":
+    main()
