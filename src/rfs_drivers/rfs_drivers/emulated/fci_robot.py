@@ -384,10 +384,9 @@ class FciRobot:
         if not self.body.tau_ext.any():
             return np.zeros(6)
         jacobian = fci_model.jacobian(at, at.flange[:3, 3])
-        wrench: Array = np.linalg.solve(
-            jacobian @ jacobian.T + 1e-9 * np.eye(6), jacobian @ self.body.tau_ext
-        )
-        return wrench
+        gram = jacobian @ jacobian.T + 1e-9 * np.eye(6)
+        wrench = np.linalg.solve(gram, jacobian @ self.body.tau_ext)
+        return np.asarray(wrench, dtype=np.float64)
 
     def _check(self, wrench: Array) -> MotionEnd | None:
         if np.any(np.abs(wrench) > self._collision["force_upper_nom"]):
