@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import struct
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 from mcap.exceptions import McapError
 from mcap.reader import SeekingReader
+from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
@@ -70,8 +72,7 @@ class Bag:
         self.path = path
         self.header = _intact_header(path)
         self.mcap = path / next(name for name in self.header["files"] if name.endswith(".mcap"))
-        self._typestore: Typestore | None = None
-        self._types: dict[str, str] = {}
+        self._types: tuple[tuple[str, str], ...] = ()
 
     @property
     def episode(self) -> dict[str, Any]:
@@ -110,10 +111,10 @@ class Bag:
         try:
             with self.mcap.open("rb") as file:
                 reader = SeekingReader(file, validate_crcs=True, record_size_limit=_LARGEST_RECORD)
-                for schema, channel, message in reader.iter_messages(topics=wanted):
-                    if schema is not None and schema.name not in self._types:
-                        self._types[schema.name] = schema.data.decode()
-                        self._typestore = None
+                summary = reader.get_summary()
+                schemas = summary.schemas.values() if summary is not None else ()
+                self._types = tuple((schema.name, schema.data.decode()) for schema in schemas)
+                for _, channel, message in reader.iter_messages(topics=wanted):
                     yield RawMessage(
                         names[channel.topic],
                         message.log_time,
@@ -130,19 +131,23 @@ class Bag:
         Raises:
             BagError: its bytes are not a message of that type.
         """
-        if self._typestore is None:
-            store = get_typestore(Stores.ROS2_JAZZY)
-            for name, text in self._types.items():
-                found = get_types_from_msg(text, name)
-                store.register({key: value for key, value in found.items() if key not in store.types})
-            self._typestore = store
         kind = self.header["topics"][message.topic]["type"]
         try:
-            return self._typestore.deserialize_cdr(message.data, kind)
-        except (*READ_ERRORS, AssertionError, TypeError) as error:
+            return _typestore(self._types).deserialize_cdr(message.data, kind)
+        except (*READ_ERRORS, SerdeError, AssertionError, TypeError) as error:
             raise BagError(
                 Reason.DAMAGED, f"{self.path}: a message on {message.topic} is not a {kind}: {error!r}"
             ) from error
+
+
+@functools.lru_cache(maxsize=8)
+def _typestore(types: tuple[tuple[str, str], ...]) -> Typestore:
+    """Decodes messages by the definitions in the bag: name and text of every type."""
+    store = get_typestore(Stores.ROS2_JAZZY)
+    for name, text in types:
+        found = get_types_from_msg(text, name)
+        store.register({key: value for key, value in found.items() if key not in store.types})
+    return store
 
 
 def _intact_header(path: Path) -> dict[str, Any]:

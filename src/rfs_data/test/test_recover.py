@@ -1,0 +1,149 @@
+"""What a killed recorder left, or a damaged disk, becomes a whole bag beside the old one."""
+
+import shutil
+
+import handmade_bags as handmade
+import numpy as np
+import pytest
+from handmade_bags import Script
+from mcap.opcode import Opcode
+from rfs_data.bag_reader import Bag
+from rfs_data.bag_writer import BagWriter
+from rfs_data.definitions import typestore
+from rfs_data.episode import read_episode
+from rfs_data.errors import BagError, Reason
+from rfs_data.schema import HEADER_FILE, TOPICS, mcap_name
+
+from rfs_data import recover
+
+DECISIONS = 6
+
+
+def unfinished(folder, flushed_steps, name="bag"):
+    """What is left of a recorder that was killed after it had flushed the first steps; one chunk a step."""
+    script = Script(decisions=DECISIONS)
+    opening = {**handmade.header(script, name), "complete": False}
+    opening["episode"] = {**opening["episode"], "finished_ns": None, "outcome": "none"}
+    writer = BagWriter(folder, name, TOPICS, typestore(), opening)
+    last = None
+    for topic, stamp, data in handmade.messages(script):
+        if last is not None and stamp != last:
+            writer.flush()
+        last = stamp
+        if stamp > handmade.START + flushed_steps * handmade.DT:
+            break
+        writer.write(topic, stamp, stamp, 0, data)
+    writer.abandon()
+    return folder / f"{name}.part"
+
+
+def test_every_flushed_step_of_a_killed_recorder_is_recovered(tmp_path):
+    part = unfinished(tmp_path, 7)
+    before = {path.name: path.read_bytes() for path in part.iterdir()}
+    done = recover.recover(part)
+    assert done.result == tmp_path / "bag-recovered"
+    assert {path.name: path.read_bytes() for path in part.iterdir()} == before  # nothing overwritten
+    episode = read_episode(done.result)
+    # States up to step 7 are there: seven steps, the last decision's second step among them.
+    assert episode.steps == 7
+    assert episode.reward[episode.mask].tolist() == [0.5 * step for step in range(1, 8)]
+    assert episode.outcome == "none"
+    assert episode.truncated.tolist() == [False, False, False, True]
+    assert not episode.header["complete"]
+    assert [sentence for _, sentence in episode.warnings] == ["recovered from bag.part"]
+
+
+def test_a_cut_at_any_byte_loses_only_what_came_after_it(tmp_path):
+    whole = unfinished(tmp_path / "whole", 2 * DECISIONS)
+    data = next(whole.glob("*.mcap")).read_bytes()
+    size = len(data)
+    steps, reasons = [], set()
+    for number, cut in enumerate(range(0, size, size // 12)):
+        part = tmp_path / f"{number}.part"
+        part.mkdir()
+        (part / mcap_name(str(number))).write_bytes(data[:cut])
+        try:
+            steps.append(read_episode(recover.recover(part).result, shortest=1).steps)
+        except BagError as error:
+            reasons.add(error.reason)
+            steps.append(0)
+    assert reasons <= {Reason.NOT_A_BAG, Reason.EMPTY, Reason.NO_STEPS, Reason.NO_REWARD}
+    assert steps == sorted(steps)
+    assert steps[0] == 0
+    assert steps[-1] >= 2 * DECISIONS - 3
+
+
+def test_a_truncated_finished_bag_is_recovered(tmp_path):
+    path = handmade.write(tmp_path, Script(decisions=DECISIONS))
+    file = path / mcap_name("handmade")
+    # The tail holds the index and the closing header; the messages before it stay.
+    file.write_bytes(file.read_bytes()[:-3000])
+    assert list(recover.broken(tmp_path)) == [path]
+    result = recover.recover(path).result
+    assert result.name == "handmade-recovered"
+    assert read_episode(result).steps == 2 * DECISIONS
+    assert list(recover.broken(tmp_path)) == []  # not a second time
+
+
+def test_a_damaged_chunk_is_left_out_and_the_rest_recovered(tmp_path):
+    part = unfinished(tmp_path, 2 * DECISIONS)
+    file = next(part.glob("*.mcap"))
+    data = bytearray(file.read_bytes())
+    chunks = chunk_offsets(data)
+    assert len(chunks) > 8
+    data[chunks[-1] + 200] ^= 0x10
+    file.write_bytes(data)
+    done = recover.recover(part)
+    assert done.damaged_chunks == 1
+    # The last flushed chunk held the state of step 11: the state of step 10 is the last one left.
+    assert read_episode(done.result).steps == 10
+
+
+def chunk_offsets(data):
+    """Where the chunks of an MCAP file begin."""
+    offset, found = 8, []
+    while offset + 9 <= len(data):
+        if data[offset] == Opcode.CHUNK:
+            found.append(offset)
+        offset += 9 + int.from_bytes(data[offset + 1 : offset + 9], "little")
+    return found
+
+
+def test_the_header_beside_the_messages_serves_where_the_one_inside_is_gone(tmp_path):
+    path = handmade.write(tmp_path, Script(decisions=DECISIONS))
+    file = path / mcap_name("handmade")
+    data = bytearray(file.read_bytes())
+    for word in (b"rfs_episode_opening", b"rfs_episode"):
+        at = data.find(word)
+        while at >= 0:
+            data[at] ^= 1
+            at = data.find(word, at + 1)
+    file.write_bytes(data)
+    result = recover.recover(path).result
+    assert Bag(result).episode["outcome"] == "failure"
+    (path / HEADER_FILE).unlink()
+    shutil.rmtree(result)
+    with pytest.raises(BagError, match="no header of an episode"):
+        recover.recover(path)
+
+
+def test_the_command_recovers_a_folder_and_leaves_intact_bags_alone(tmp_path, capsys):
+    handmade.write(tmp_path, name="good")
+    unfinished(tmp_path, 5)
+    with pytest.raises(SystemExit) as ended:
+        recover.main([str(tmp_path)])
+    assert ended.value.code == 0
+    assert "bag-recovered" in capsys.readouterr().out.replace("\n", "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bag-recovered", "bag.part", "good"]
+    with pytest.raises(SystemExit):
+        recover.main([str(tmp_path)])
+    assert "nothing to recover" in capsys.readouterr().out
+
+
+def test_the_command_says_where_nothing_is_left(tmp_path, capsys):
+    (tmp_path / "x.part").mkdir()
+    (tmp_path / "x.part" / mcap_name("x")).write_bytes(np.zeros(100, dtype=np.uint8).tobytes())
+    with pytest.raises(SystemExit) as ended:
+        recover.main([str(tmp_path)])
+    assert ended.value.code == 3
+    assert "nothing recovered" in capsys.readouterr().out
