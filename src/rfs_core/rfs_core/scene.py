@@ -16,34 +16,37 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class ObjectShape:
-    """A primitive that can be grasped, standing on the table as it is first placed."""
-
-    name: str
-    kind: str
-    """`box`, `cylinder` (axis upright) or `capsule` (axis upright)."""
-    size: tuple[float, float, float]
-    """m: box: half edges x, y, z; cylinder: radius, radius, half height; capsule: radius, radius, half
-    length of its straight part."""
-
-    @property
-    def half_height(self) -> float:
-        """m, height of the centre above the table."""
-        return self.size[2] + (self.size[0] if self.kind == "capsule" else 0.0)
-
-
-@dataclass(frozen=True)
 class Solid:
     """A primitive that a body is made of."""
 
     kind: str
     """`box`, `cylinder`, `capsule` or `sphere`."""
     size: tuple[float, float, float]
-    """m, as `ObjectShape.size`; sphere: its radius three times."""
+    """m: box: half edges x, y, z; cylinder: radius, radius, half height; capsule: radius, radius, half
+    length of its straight part; sphere: its radius three times."""
     position: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """m, centre in the body's frame."""
     quaternion: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
     """wxyz, in the body's frame."""
+
+
+@dataclass(frozen=True)
+class ObjectShape:
+    """What can be grasped, standing on the table as it is first placed: a primitive, or several as one."""
+
+    name: str
+    kind: str
+    """`box`, `cylinder` (axis upright), `capsule` (axis upright) or `solids`."""
+    size: tuple[float, float, float]
+    """m: box: half edges x, y, z; cylinder: radius, radius, half height; capsule: radius, radius, half
+    length of its straight part; solids: half edges of the box around all of them."""
+    solids: tuple[Solid, ...] = ()
+    """Where the kind is `solids`: those of the task's OBJECT_SOLIDS, of even density."""
+
+    @property
+    def half_height(self) -> float:
+        """m, height of the centre above the table."""
+        return self.size[2] + (self.size[0] if self.kind == "capsule" else 0.0)
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,8 @@ class SceneConfig:
     """Names of the free objects."""
     bodies: tuple[Body, ...] = ()
     """What the task adds."""
+    object_solids: tuple[Solid, ...] = ()
+    """What the objects are made of where a start's shape is of kind `solids`."""
     noslip: int = 0
     """Iterations that take the creep out of friction. Without any, what is held slides down at 9 mm/s; they
     cost a sixth of the speed."""
@@ -92,7 +94,7 @@ def write(config: SceneConfig) -> str:
         bodies[link.name] = _link(bodies[link.parent], link, config.menagerie, asset)
     _mount(bodies)
     for name in config.objects:
-        _object(world, name)
+        _object(world, name, config.object_solids)
     for body in config.bodies:
         _task_body(world, body)
     _contact(root, (*config.objects, *(body.name for body in config.bodies)))
@@ -336,7 +338,7 @@ def _mount(bodies: dict[str, ET.Element]) -> None:
     )
 
 
-def _object(world: ET.Element, name: str) -> None:
+def _object(world: ET.Element, name: str, solids: tuple[Solid, ...]) -> None:
     body = ET.SubElement(world, "body", name=name, pos="0.5 0 0.03")
     ET.SubElement(body, "freejoint", name=name)
     ET.SubElement(
@@ -357,6 +359,20 @@ def _object(world: ET.Element, name: str) -> None:
             priority="1",
             friction="1 0.03 0.0001",
         )
+    for i, solid in enumerate(solids):
+        ET.SubElement(
+            body,
+            "geom",
+            name=f"{name}_solid_{i}",
+            type=solid.kind,
+            size=_numbers(_mujoco_size(solid)),
+            pos=_numbers(solid.position),
+            quat=_numbers(solid.quaternion),
+            material="object",
+            condim="4",
+            priority="1",
+            friction="1 0.03 0.0001",
+        )
 
 
 def _task_body(world: ET.Element, body: Body) -> None:
@@ -364,7 +380,7 @@ def _task_body(world: ET.Element, body: Body) -> None:
     element = ET.SubElement(world, "body", name=body.name, pos="0.5 0 0.5")
     if body.moves:
         ET.SubElement(element, "freejoint", name=body.name)
-    volume = sum(_volume(solid) for solid in body.solids)
+    volume = sum(volume_of(solid) for solid in body.solids)
     for i, solid in enumerate(body.solids):
         geom = ET.SubElement(
             element,
@@ -382,7 +398,7 @@ def _task_body(world: ET.Element, body: Body) -> None:
         geom.set("condim", "4")
         geom.set("friction", f"{body.friction:g} 0.03 0.0001")
         if body.moves:
-            geom.set("mass", f"{body.mass * _volume(solid) / volume:.9g}")
+            geom.set("mass", f"{body.mass * volume_of(solid) / volume:.9g}")
 
 
 def _mujoco_size(solid: Solid) -> tuple[float, ...]:
@@ -391,7 +407,8 @@ def _mujoco_size(solid: Solid) -> tuple[float, ...]:
     return solid.size[:1] if solid.kind == "sphere" else (solid.size[0], solid.size[2])
 
 
-def _volume(solid: Solid) -> float:
+def volume_of(solid: Solid) -> float:
+    """m^3"""
     a, b, c = solid.size
     ball = 4.0 / 3.0 * np.pi * a**3
     if solid.kind == "box":

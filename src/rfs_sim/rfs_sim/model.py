@@ -50,6 +50,8 @@ class ModelIndex:
     object_body: int
     object_geoms: dict[str, int]
     """Slot geom of each kind of shape, first object."""
+    object_solids: Index
+    """Geoms of the first object's solids."""
     bodies: dict[str, BodyIndex]
     """The task's further bodies by name."""
 
@@ -73,6 +75,7 @@ class ModelIndex:
             return BodyIndex(number, joint.qposadr[0] + np.arange(7), joint.dofadr[0] + np.arange(6))
 
         free = model.joint(object_name)
+        geoms = [model.geom(i) for i in range(model.ngeom)]
         return cls(
             arm_qpos=indices([model.joint(n).qposadr[0] for n in robot.ARM_JOINT_NAMES]),
             arm_dof=indices([model.joint(n).dofadr[0] for n in robot.ARM_JOINT_NAMES]),
@@ -87,6 +90,7 @@ class ModelIndex:
             contact_sensors=indices([model.sensor(f"{n}_contact").adr[0] for n in robot.CONTACT_NAMES]),
             object_body=int(model.body(object_name).id),
             object_geoms={kind: int(model.geom(f"{object_name}_{kind}").id) for kind in mjcf.SLOT_KINDS},
+            object_solids=indices([g.id for g in geoms if g.name.startswith(f"{object_name}_solid_")]),
             bodies={body.name: addresses(body) for body in bodies},
         )
 

@@ -1,5 +1,6 @@
 """Writes an episode's physical parameters into a compiled model, and draws the disturbances of an episode."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rfs_core.config import param
-from rfs_core.scene import EpisodeStart, ObjectShape
+from rfs_core.scene import EpisodeStart, ObjectShape, Solid
 from rfs_sim import facts, mjcf
 from rfs_sim.model import ModelIndex
 
@@ -68,15 +69,38 @@ def shape_inertia(shape: ObjectShape, mass: float) -> Array:
     raise ValueError(f"shape '{shape.kind}' is not one of {', '.join(mjcf.SLOT_KINDS)}")
 
 
+def solids_inertia(solids: Sequence[Solid], mass: float) -> tuple[Array, Array]:
+    """Centre of mass (m) and moments about it (kg m^2) of boxes, unturned, of even density in one body.
+
+    By the parallel axis theorem; the products of inertia are left out, so the body should be symmetric about
+    two of the planes through its centre. Shapes: (3,), (3,)
+    """
+    volumes = np.array([mjcf.volume_of(s) for s in solids])
+    masses = mass * volumes / volumes.sum()
+    middles = np.array([s.position for s in solids])
+    centre = masses @ middles / mass
+    inertia = np.zeros(3)
+    for part, m, middle in zip(solids, masses, middles, strict=True):
+        x, y, z = middle - centre
+        inertia += shape_inertia(ObjectShape("", part.kind, part.size), m)
+        inertia += m * np.array([y * y + z * z, x * x + z * z, x * x + y * y])
+    return centre, inertia
+
+
 def apply_start(
     model: mujoco.MjModel, scratch: mujoco.MjData, index: ModelIndex, start: EpisodeStart
 ) -> None:
     """Sets object, friction, mass and gains of one world's model, and everything MuJoCo derives from them."""
     _shape_object(model, index, start.shape)
-    geom = index.object_geoms[start.shape.kind]
+    solid = start.shape.kind == "solids"
+    geom = index.object_solids if solid else index.object_geoms[start.shape.kind]
     model.geom_friction[geom, 0] = start.object_friction
     model.body_mass[index.object_body] = start.object_mass
-    model.body_inertia[index.object_body] = shape_inertia(start.shape, start.object_mass)
+    if solid:
+        centre, inertia = solids_inertia(start.shape.solids, start.object_mass)
+        model.body_ipos[index.object_body], model.body_inertia[index.object_body] = centre, inertia
+    else:
+        model.body_inertia[index.object_body] = shape_inertia(start.shape, start.object_mass)
     for position, damper, kp, kv, gain in (
         (index.arm_ctrl, index.arm_damper, np.array(mjcf.ARM_KP), np.array(mjcf.ARM_KV), start.arm_gain),
         (index.hand_ctrl, index.hand_damper, mjcf.HAND_KP, mjcf.HAND_KV, start.hand_gain),
@@ -94,6 +118,9 @@ def apply_start(
 
 def _shape_object(model: mujoco.MjModel, index: ModelIndex, shape: ObjectShape) -> None:
     tiny = mjcf.UNUSED_SLOT_SIZE
+    solid = shape.kind == "solids"
+    model.geom_contype[index.object_solids] = model.geom_conaffinity[index.object_solids] = int(solid)
+    model.geom_rgba[index.object_solids, 3] = float(solid)
     for kind, geom in index.object_geoms.items():
         used = kind == shape.kind
         model.geom_contype[geom] = model.geom_conaffinity[geom] = int(used)

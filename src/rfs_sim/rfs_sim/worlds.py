@@ -62,7 +62,9 @@ class Worlds:
         """
         self.task = tasks.load(task)
         self.task_config = tasks.configure(task, task_options)
-        scene = dataclasses.replace(scene or SceneConfig(), bodies=self.task.BODIES)
+        scene = dataclasses.replace(
+            scene or SceneConfig(), bodies=self.task.BODIES, object_solids=self.task.OBJECT_SOLIDS
+        )
         if self.task.CARRIES:
             scene = dataclasses.replace(scene, noslip=max(scene.noslip, CARRYING_NOSLIP))
         self.engine = MujocoEngine(num_worlds, scene, threads)

@@ -1,8 +1,8 @@
 """The tasks: reset ranges, observation, reward, success and termination as pure functions of a `WorldState`.
 
 A task is a module with the names of `grasp`: Config, OBSERVATION_SPEC, MAX_EPISODE_STEPS, BODIES,
-TARGET_BODY, CARRIES, draw_episode, observe, reward_terms, total_reward, momentary_success, success,
-terminated, termination_reason, outcome.
+OBJECT_SOLIDS, TARGET_BODY, CARRIES, draw_episode, observe, reward_terms, total_reward, momentary_success,
+success, terminated, termination_reason, outcome.
 Engines and nodes get one by name.
 """
 

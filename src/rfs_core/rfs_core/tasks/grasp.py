@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rfs_core import robot, se3
 from rfs_core.config import param
-from rfs_core.scene import Body, EpisodeStart, ObjectShape
+from rfs_core.scene import Body, EpisodeStart, ObjectShape, Solid
 from rfs_core.specs import ObservationSpec, Part
 from rfs_core.world_state import WorldState
 
@@ -26,6 +26,9 @@ MAX_EPISODE_STEPS = 64
 
 BODIES: tuple[Body, ...] = ()
 """Nothing beside the object."""
+
+OBJECT_SOLIDS: tuple[Solid, ...] = ()
+"""The object is a primitive."""
 
 TARGET_BODY = ""
 """The goal is a place in the air."""

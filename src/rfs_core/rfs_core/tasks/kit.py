@@ -31,6 +31,9 @@ NAME = "kit"
 MAX_EPISODE_STEPS = 64
 """Control steps of an episode (3.2 s at 20 Hz): carrying, turning, fitting in."""
 
+OBJECT_SOLIDS: tuple[Solid, ...] = ()
+"""The object is a primitive."""
+
 TARGET_BODY = "tray"
 CLEARANCE = 0.006
 """m, between the centred brick and each wall"""

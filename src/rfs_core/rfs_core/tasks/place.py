@@ -24,6 +24,9 @@ from rfs_core.world_state import WorldState
 
 NAME = "place"
 
+OBJECT_SOLIDS: tuple[Solid, ...] = ()
+"""The object is a primitive."""
+
 TARGET_BODY = "mark"
 HALF_WIDTH = 0.05
 """m, radius of the mark"""

@@ -23,6 +23,9 @@ from rfs_core.world_state import WorldState
 
 NAME = "stack"
 
+OBJECT_SOLIDS: tuple[Solid, ...] = ()
+"""The object is a primitive."""
+
 TARGET_BODY = "platform"
 HALF_WIDTH = 0.05
 """m"""
