@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -128,9 +129,14 @@ class BagWriter:
             compression=COMPRESSIONS[compression],
             enable_data_crcs=True,
         )
-        self._writer.start(profile="ros2", library="rfs_data")
-        self._writer.add_metadata(OPENING_RECORD, {HEADER_KEY: canonical_json(opening).decode()})
-        self._register(typestore)
+        try:
+            self._writer.start(profile="ros2", library="rfs_data")
+            self._writer.add_metadata(OPENING_RECORD, {HEADER_KEY: canonical_json(opening).decode()})
+            self._register(typestore)
+        except OSError:
+            self._file.close()
+            shutil.rmtree(self.part, ignore_errors=True)  # nothing worth recovering is in it
+            raise
 
     @property
     def size(self) -> int:

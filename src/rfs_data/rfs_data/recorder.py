@@ -213,6 +213,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._bag: BagWriter | None = None
         self._opening: dict[str, Any] = {}
+        self._name = ""
         self._disk_at = -1.0
         self._look_at_disk()
         self._thread = threading.Thread(target=self._write_all, name="bag writer")
@@ -238,7 +239,7 @@ class Recorder:
             if not info.id or info.id in (self._last_id, self.recording):
                 return
             if episode is not None:
-                self._close(episode)
+                self._end_unannounced(episode)
             self._begin(info)
         elif episode is None:
             return
@@ -246,8 +247,7 @@ class Recorder:
             if episode.ending is None:
                 episode.ending, episode.close_at = info, self._clock() + self.config.linger_s
         elif episode.ending is None:
-            episode.marks.append("its end was not announced")
-            self._close(episode)
+            self._end_unannounced(episode)
 
     def mark(self, sentence: str) -> None:
         """Something about the running episode that whoever reads it should know."""
@@ -320,6 +320,12 @@ class Recorder:
             return
         self._queue.put(_Message(topic, sample))
 
+    def _end_unannounced(self, episode: _Episode) -> None:
+        """Something else has begun."""
+        if episode.ending is None:
+            episode.marks.append("its end was not announced")
+        self._close(episode)
+
     def _close(self, episode: _Episode) -> None:
         """The episode is over, announced or not."""
         flows = {name: flow.to_dict(self._topics[name]) for name, flow in episode.flows.items()}
@@ -369,7 +375,7 @@ class Recorder:
         if self.status.stopped:
             self._say("error", f"episode {item.name} is not recorded: {self.status.problem}")
             return
-        self._opening = item.opening
+        self._opening, self._name = item.opening, item.name
         self._bag = BagWriter(
             self.folder,
             item.name,
@@ -431,7 +437,7 @@ class Recorder:
         if bag is not None:
             bag.abandon()
             where = f"; what was written is in {bag.part}, recover_bag makes a bag of it"
-        self._say("error", f"the episode is not recorded any further: {error}{where}")
+        self._say("error", f"episode {self._name} is not recorded any further: {error}{where}")
 
     def _say(self, level: str, sentence: str) -> None:
         self.events.append(Event(level, sentence))
