@@ -37,7 +37,6 @@ _TICK_S = 0.05
 _DIAGNOSE_S = 1.0
 _DEPTH, _DEPTH_LARGE = 200, 8
 """Messages that wait while this node is busy; the policy's 10 Hz must survive a stall of a second."""
-_LEVELS = {"info": "info", "warning": "warning", "error": "error"}
 
 
 class RecorderNode(Node):
@@ -144,7 +143,13 @@ class RecorderNode(Node):
         self.recorder.tick()
         while self.recorder.events:
             event = self.recorder.events.popleft()
-            getattr(self.get_logger(), _LEVELS[event.level])(event.sentence)
+            # rclpy remembers a severity for every line of code: one line each.
+            if event.level == "error":
+                self.get_logger().error(event.sentence)
+            elif event.level == "warning":
+                self.get_logger().warning(event.sentence)
+            else:
+                self.get_logger().info(event.sentence)
 
     def _diagnose(self) -> None:
         status = self.recorder.status
