@@ -7,7 +7,8 @@ First the script itself, with one defect at a time: without defects it must succ
 bad mode it must not. Then, for a base policy, the reach of each channel as an offset of the brick that it can
 hold. A closed loop that removes a share g of its error per step pulls back g d per step when it is d away
 from where it aims, so noise that moves the action by r holds r / g, and a residual bounded by b holds b / g.
-Noise is drawn evenly from its box; its reach is the largest deviation from the mean action.
+Noise is drawn evenly from its box; its reach is the largest deviation from the mean action, among those draws
+that do not open the fingers: what stops the arm by letting go holds nothing.
 """
 
 import argparse
@@ -25,7 +26,13 @@ from rfs_core import robot, tasks
 from rfs_core.errors import RfsError
 from rfs_core.tasks import set_down
 from rfs_sim import demonstrators
-from rfs_sim.set_down_demonstrator import FLAWLESS, SetDownDemonstrator, SetDownDemonstratorConfig
+from rfs_sim.set_down_demonstrator import (
+    FLAWLESS,
+    OPENED,
+    SetDownDemonstrator,
+    SetDownDemonstratorConfig,
+    opening,
+)
 from rfs_sim.vec_env import make_env
 
 Array = NDArray[np.float64]
@@ -64,7 +71,7 @@ def play(
     success = np.zeros(episodes, dtype=np.bool_)
     for _ in range(env.max_episode_steps):
         state = env.worlds.state
-        held = state.contacts[:, 3] & (set_down.above(state) > 0.01) & (set_down.beside(state) < 0.06)
+        held = (opening(state.hand_position) < OPENED) & (set_down.beside(state) < 0.06)
         carrying.append(observation[held])
         result = env.step(demonstrator.act(observation)[1][:, None])
         observation = result.observation
@@ -79,7 +86,8 @@ def noise_reach(
     """How far noise moves the palm's displacement in x and y, m per control step.
 
     Returns:
-        Standard deviation under N(0, I), and largest deviation from the mean over the box. Shapes: (M, 2)
+        Standard deviation under N(0, I), and largest deviation from the mean over the box, at the states
+        where the hand stays closed. Shapes: (M', 2)
     """
     found = {entry.name: entry for entry in entry_points(group="rfs.policies")}
     if "checkpoint" not in found:
@@ -94,9 +102,12 @@ def noise_reach(
     for state in states:
         repeated = np.repeat(state[None], draws, axis=0)
         normal = policy.act(repeated, rng.standard_normal(shape).astype(np.float32)).a_b[:, 0, :2]
-        box = policy.act(repeated, rng.uniform(-clip, clip, shape).astype(np.float32)).a_b[:, 0, :2]
+        box = policy.act(repeated, rng.uniform(-clip, clip, shape).astype(np.float32)).a_b[:, 0]
+        closed = box[opening(box[:, 6:]) < OPENED][:, :2]
+        if len(closed) < draws // 4:
+            continue  # it is about to let go here
         deviation.append(normal.std(axis=0))
-        reach.append(np.abs(box - box.mean(axis=0)).max(axis=0))
+        reach.append(np.abs(closed - closed.mean(axis=0)).max(axis=0))
     return np.array(deviation), np.array(reach)
 
 

@@ -30,12 +30,27 @@ from rfs_sim.demonstrator import DEFAULT_POSTURE
 Array = NDArray[np.float64]
 
 
+OPEN = DEFAULT_POSTURE.hand(DEFAULT_POSTURE.finger_open, DEFAULT_POSTURE.thumb_open)
+CLOSED = DEFAULT_POSTURE.hand(DEFAULT_POSTURE.finger_closed, DEFAULT_POSTURE.thumb_closed)
+"""rad: the fingers as grasp's demonstrator opens and closes them. Shape: (16,)"""
+
+OPENED = 0.2
+"""Share of the way from closed to open beyond which the fingers do not hold the brick any more; holding it
+they are at 0.06 to 0.08."""
+
+
+def opening(hand: Array) -> Array:
+    """How far fingers are on the way from closed to open. Shape: (N, 16) -> (N,)"""
+    span = OPEN - CLOSED
+    return np.asarray((hand - CLOSED) @ span / (span @ span))
+
+
 @dataclass(frozen=True)
 class SetDownDemonstratorConfig:
     """How the demonstrator moves and what is wrong with it."""
 
     gain: float = param(
-        0.25, doc="Share of the remaining distance taken per control step.", low=0.0, high=1.0
+        0.24, doc="Share of the remaining distance taken per control step.", low=0.0, high=1.0
     )
     hover: float = param(0.05, doc="Height above the goal at which it carries.", unit="m", low=0.0)
     down_within: float = param(
@@ -50,13 +65,13 @@ class SetDownDemonstratorConfig:
         (0.0165, -0.0165), doc="Where it aims beside the goal, base frame x, y.", unit="m"
     )
     bias_growth: float = param(
-        7.0, doc="Relative growth of the bias per metre that the target stands farther in y.", unit="1/m"
+        9.0, doc="Relative growth of the bias per metre that the target stands farther in y.", unit="1/m"
     )
     bias_centre: float = param(0.02, doc="Target's y at which the bias is `bias`.", unit="m")
-    spread: float = param(0.003, doc="Standard deviation of where it aims, per episode.", unit="m", low=0.0)
+    spread: float = param(0.0015, doc="Standard deviation of where it aims, per episode.", unit="m", low=0.0)
     partial_share: float = param(0.6, doc="Share of the episodes with partial opening.", low=0.0, high=1.0)
     partial_opening: float = param(0.3, doc="How far the fingers then open.", low=0.0, high=1.0)
-    early_share: float = param(0.1, doc="Share of the episodes that open early.", low=0.0, high=1.0)
+    early_share: float = param(0.0, doc="Share of the episodes that open early.", low=0.0, high=1.0)
     early_height: tuple[float, float] = param(
         (0.055, 0.085), doc="How high above the goal they do.", unit="m", low=0.0
     )
@@ -66,7 +81,7 @@ class SetDownDemonstratorConfig:
 
 
 STACK = SetDownDemonstratorConfig()
-PLACE = replace(STACK, bias=(0.013, -0.013), partial_share=0.4, early_share=0.0)
+PLACE = replace(STACK, bias=(0.013, -0.013), partial_share=0.4)
 
 FLAWLESS = replace(
     STACK,
@@ -88,6 +103,7 @@ def variants(main: SetDownDemonstratorConfig) -> Mapping[str, SetDownDemonstrato
         "constant": replace(main, bias_growth=0.0),
         "unbiased": replace(main, bias=(0.0, 0.0)),
         "broad": replace(main, spread=0.012),
+        "early": replace(main, early_share=0.2),
         "no_modes": replace(main, partial_share=0.0, early_share=0.0),
         "flawless": FLAWLESS,
     }
@@ -110,9 +126,6 @@ class SetDownDemonstrator:
         """
         self.config = config or FLAWLESS
         self._spec = observation_spec
-        posture = DEFAULT_POSTURE
-        self._open = posture.hand(posture.finger_open, posture.thumb_open)
-        self._closed = posture.hand(posture.finger_closed, posture.thumb_closed)
         self._aim = np.zeros((num_envs, 2))
         self._opening = np.ones(num_envs)
         self._open_below = np.zeros(num_envs)
@@ -163,10 +176,9 @@ class SetDownDemonstrator:
         error[:, :2] += self.aim(part["target_position"]) + self._aim
         beside = np.linalg.norm(error[:, :2], axis=1)
 
-        span = self._open - self._closed
-        opened = (hand - self._closed) @ span / (span @ span)
+        opened = opening(hand)
         low = (beside < config.down_within) & (-error[:, 2] < self._open_below)
-        opening = low | (opened > OPENED)
+        lets_go = low | (opened > OPENED)
         free = opened > 0.6 * self._opening
 
         down = np.clip(config.gain * error[:, 2], -config.down_speed, config.down_speed)
@@ -177,12 +189,7 @@ class SetDownDemonstrator:
         )
         rise = np.clip(config.retreat - (part["palm_position"][:, 2] - goal[:, 2]), 0.0, config.retreat_speed)
         leave = np.stack([0 * rise, 0 * rise, np.where(free, rise, 0.0)], axis=1)
-        move = np.where(opening[:, None], leave, move)
-        fingers = np.where(opening[:, None], self._closed + self._opening[:, None] * span, self._closed)
+        move = np.where(lets_go[:, None], leave, move)
+        fingers = np.where(lets_go[:, None], CLOSED + self._opening[:, None] * (OPEN - CLOSED), CLOSED)
         action = np.concatenate([move, np.zeros_like(move), fingers], axis=1)
         return np.asarray(robot.DEFAULT_ACTION_SPEC.clip(action))
-
-
-OPENED = 0.2
-"""Share of the way from closed to open beyond which the fingers do not hold the brick any more; holding it
-they are at 0.06 to 0.08."""

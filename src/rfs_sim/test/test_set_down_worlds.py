@@ -163,7 +163,8 @@ def test_modes_come_with_their_shares_whatever_the_batch() -> None:
 def test_variants_differ_from_main_in_their_one_defect() -> None:
     main = demonstrators.config_of("stack")
     assert demonstrators.config_of("stack", "unbiased") == replace(main, bias=(0.0, 0.0))
-    assert demonstrators.config_of("stack", "broad").spread == 4 * main.spread
+    assert demonstrators.config_of("stack", "broad") == replace(main, spread=0.012)
+    assert demonstrators.config_of("stack", "early") == replace(main, early_share=0.2)
     no_modes = demonstrators.config_of("stack", "no_modes")
     assert (no_modes.partial_share, no_modes.early_share, no_modes.bias) == (0.0, 0.0, main.bias)
     with pytest.raises(RfsError, match=r"'loose' of stack .* unbiased"):
