@@ -22,7 +22,7 @@ PURE = {
         "rfs_core",
     },
     "rfs_ros": {"numpy", "rfs_core"},
-    "rfs_drivers": {"numpy", "rfs_core", "franky"},
+    "rfs_drivers": {"numpy", "rfs_core", "franky", "dynamixel_sdk", "serial"},
     "rfs_data": {"numpy", "rosbags", "mcap", "rich", "yaml", "rfs_core"},
     "rfs_control": {"numpy", "scipy", "rich", "yaml", "psutil", "rfs_core", "rfs_learning"},
 }  # fmt: skip

@@ -19,6 +19,9 @@ setup(
             "franka_node=rfs_drivers.nodes.franka_node:main",
             "emulated_fci=rfs_drivers.emulated.fci_main:main",
             "benchmark_franka=rfs_drivers.nodes.benchmark_franka:main",
+            "leap_node=rfs_drivers.nodes.leap_node:main",
+            "emulated_leap_bus=rfs_drivers.emulated.leap_bus_main:main",
+            "benchmark_leap=rfs_drivers.nodes.benchmark_leap:main",
         ],
     },
 )

@@ -1,9 +1,9 @@
 """The LEAP hand's joints: names, motor ids, signs, zeros and limits, from one table.
 
-Sources. Order, ids and zeros: the hand's published joint order (index 0-3, middle 4-7, ring 8-11, thumb 12-15;
-in each finger side, forward, PIP, DIP; a motor's angle is the joint's plus pi, same sign for all). Limits:
-the LEAP hand's URDF, whose joints are named by motor id, and MuJoCo Menagerie's leap_hand, right hand. The two
-disagree on the thumb; a joint's range here is what both allow.
+Sources. Order, ids and zeros: the hand's published joint order (index 0-3, middle 4-7, ring 8-11, thumb
+12-15; in each finger side, forward, PIP, DIP; a motor's angle is the joint's plus pi, same sign for all).
+Limits: the LEAP hand's URDF, whose joints are named by motor id, and MuJoCo Menagerie's right leap_hand. The
+two disagree on the thumb; a joint's range here is what both allow.
 
 Everything outside this file goes by joint name. Menagerie's actuators, for one, come in another order.
 """

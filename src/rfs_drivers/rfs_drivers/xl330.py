@@ -1,4 +1,4 @@
-"""Control table of the XL330-M288 servo: what stands where. Source: its e-manual; test_xl330.py holds literals.
+"""Control table of the XL330-M288 servo: what stands where. Source: its e-manual.
 
 Bytes below 64 are EEPROM: a servo refuses to write them while its torque is on.
 """

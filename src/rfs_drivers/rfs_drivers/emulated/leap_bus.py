@@ -1,0 +1,327 @@
+"""An emulated LEAP hand on a pseudo-terminal: what a client library finds behind a serial port.
+
+The fault interface is `LeapBus.perform`; `leap_bus_main` puts it on a pipe of JSON lines:
+
+    {"do": "status"}
+    {"do": "faults", "drop": 0.1, "delay_ms": 50, "corrupt": 0.05}   of replies; "clear" resets all
+    {"do": "missing", "motor": 13, "on": true}                       a servo that does not answer
+    {"do": "overload", "motor": 2, "on": true}                       until "on": false and a reboot
+    {"do": "temperature", "motor": 7, "celsius": 72}
+    {"do": "voltage", "volts": 4.2}
+    {"do": "brown_out", "motor": 3}                                  reboots by itself
+    {"do": "block", "joint": "if_mcp", "on": true}                   something is in the finger's way
+    {"do": "place", "position": [16 values, rad]}
+    {"do": "stall", "seconds": 0.5}                                  nothing answers for a while
+    {"do": "unplug"}   {"do": "plug"}                                the serial port goes and comes back
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import select
+import time
+import tty
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rfs_drivers import leap_table, xl330
+from rfs_drivers.emulated import dynamixel_protocol as dxl
+from rfs_drivers.emulated.leap_servos import FreeHand, HandBody, LeapServos
+from rfs_drivers.errors import EmulatorError
+
+
+@dataclass
+class Faults:
+    """What goes wrong on the wire."""
+
+    drop: float = 0.0
+    """Probability that a reply is lost."""
+    corrupt: float = 0.0
+    """Probability that a reply is damaged."""
+    delay_ms: float = 0.0
+    """Added to every reply."""
+
+
+class LeapBus:
+    """Serves the bus; `run` until `stop`. One thread."""
+
+    def __init__(self, link: str = "", body: HandBody | None = None, seed: int = 0) -> None:
+        """
+        Args:
+            link: path of a symbolic link to the port, kept current when the port is unplugged and plugged
+                again, as udev does; empty: none.
+            body: what the servos move; the emulator's own by default.
+            seed: of the dice for faults.
+        """
+        self.faults = Faults()
+        self.servos = LeapServos(body, time.monotonic())
+        self.packets = 0
+        self.path = ""
+        self._link = Path(link) if link else None
+        self._master = self._slave = -1
+        self._random = random.Random(seed)
+        self._parser = dxl.Parser()
+        self._replies: list[tuple[float, bytes]] = []
+        self._stalled_until = 0.0
+        self._running = True
+        self._plug()
+
+    # ---- the port ------------------------------------------------------------------------------------
+
+    def _plug(self) -> None:
+        if self._master >= 0:
+            return
+        self._master, self._slave = os.openpty()
+        # Held open here as well: a client that closes the port must not end it.
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        self.path = os.ttyname(self._slave)
+        self._parser = dxl.Parser()
+        if self._link is not None:
+            beside = self._link.with_name(self._link.name + ".new")
+            beside.unlink(missing_ok=True)
+            beside.symlink_to(self.path)
+            beside.replace(self._link)
+
+    def _unplug(self) -> None:
+        if self._master < 0:
+            return
+        if self._link is not None:
+            self._link.unlink(missing_ok=True)
+        self._replies.clear()
+        os.close(self._master)
+        os.close(self._slave)
+        self._master = self._slave = -1
+        self.path = ""
+
+    def stop(self) -> None:
+        """End `run` soon; may be called from a signal handler."""
+        self._running = False
+
+    def close(self) -> None:
+        """Remove the port."""
+        self._unplug()
+
+    def serve(self, control: int | None = None, timeout: float = 0.1) -> bool:
+        """Wait for packets and answer them; true where `control`, a file descriptor, can be read."""
+        now = time.monotonic()
+        if self._replies:
+            timeout = min(timeout, max(self._replies[0][0] - now, 0.0))
+        watched = [fd for fd in (self._master, control) if fd is not None and fd >= 0]
+        ready, _, _ = select.select(watched, [], [], timeout)
+        if self._master >= 0 and self._master in ready:
+            self._read()
+        self._send_due()
+        self.servos.advance(time.monotonic())
+        return control is not None and control in ready
+
+    @property
+    def running(self) -> bool:
+        """Not asked to stop."""
+        return self._running
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._master, 4096)
+        except (BlockingIOError, OSError):
+            return
+        now = time.monotonic()
+        for instruction in self._parser.feed(data):
+            self.packets += 1
+            if now < self._stalled_until:
+                continue
+            self.servos.advance(now)
+            for reply in self.answer(instruction, now):
+                self._queue(reply, now)
+
+    def _queue(self, reply: bytes, now: float) -> None:
+        if self.faults.drop and self._random.random() < self.faults.drop:
+            return
+        if self.faults.corrupt and self._random.random() < self.faults.corrupt:
+            at = self._random.randrange(len(reply))
+            reply = reply[:at] + bytes([reply[at] ^ self._random.randrange(1, 256)]) + reply[at + 1 :]
+        self._replies.append((now + self.faults.delay_ms / 1e3, reply))
+
+    def _send_due(self) -> None:
+        now = time.monotonic()
+        while self._replies and self._replies[0][0] <= now:
+            reply = self._replies.pop(0)[1]
+            # A client that does not read fills the terminal's buffer; a bus would go on without it too.
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._master, reply)
+
+    # ---- the servos ----------------------------------------------------------------------------------
+
+    def answer(self, instruction: dxl.Instruction, now: float) -> list[bytes]:
+        """Status packets that follow an instruction."""
+        motor, code, parameters = instruction
+        if code in (dxl.SYNC_READ, dxl.FAST_SYNC_READ, dxl.SYNC_WRITE):
+            if motor != dxl.BROADCAST or len(parameters) < 4:
+                return []
+            address, length = (int.from_bytes(parameters[i : i + 2], "little") for i in (0, 2))
+            if code == dxl.SYNC_WRITE:
+                self._sync_write(address, length, parameters[4:], now)
+                return []
+            return self._sync_read(address, length, parameters[4:], now, code == dxl.FAST_SYNC_READ)
+        targets = self.servos.servos.values() if motor == dxl.BROADCAST else ()
+        if motor in self.servos.servos:
+            targets = (self.servos.servos[motor],)
+        replies = []
+        for servo in targets:
+            if not servo.answers(now):
+                continue
+            servo.heard(now)
+            error, data = self._single(servo, code, parameters, now)
+            if motor != dxl.BROADCAST or code == dxl.PING:
+                replies.append(dxl.status(servo.motor, error | servo.alert, data))
+        return replies
+
+    @staticmethod
+    def _single(servo: Any, code: int, parameters: bytes, now: float) -> tuple[int, bytes]:
+        if code == dxl.PING:
+            return 0, bytes(servo.table[0:2] + servo.table[6:7])
+        if code == dxl.REBOOT:
+            servo.reboot(now)
+            return 0, b""
+        if code == dxl.READ and len(parameters) == 4:
+            address, length = (int.from_bytes(parameters[i : i + 2], "little") for i in (0, 2))
+            if address + length > xl330.TABLE_SIZE or length == 0:
+                return dxl.ACCESS, b""
+            return 0, bytes(servo.table[address : address + length])
+        if code == dxl.WRITE and len(parameters) > 2:
+            return servo.write(int.from_bytes(parameters[:2], "little"), parameters[2:], now), b""
+        return dxl.INSTRUCTION_ERROR, b""
+
+    def _sync_read(self, address: int, length: int, motors: bytes, now: float, fast: bool) -> list[bytes]:
+        asked = [self.servos.servos.get(motor) for motor in motors]
+        hearing = [servo if servo is not None and servo.answers(now) else None for servo in asked]
+        answers: list[tuple[int, int, bytes]] = []
+        for servo in hearing:
+            if servo is not None:
+                servo.heard(now)
+        for motor, servo in zip(motors, hearing, strict=True):
+            if servo is None or address + length > xl330.TABLE_SIZE:
+                # Each servo waits for the one before it: behind a missing one, the bus stays silent.
+                break
+            answers.append((motor, servo.alert, bytes(servo.table[address : address + length])))
+        if fast:
+            line = dxl.fast_status(answers, len(motors))
+            return [line] if line else []
+        return [dxl.status(motor, error, data) for motor, error, data in answers]
+
+    def _sync_write(self, address: int, length: int, data: bytes, now: float) -> None:
+        for at in range(0, len(data) - length, 1 + length):
+            servo = self.servos.servos.get(data[at])
+            if servo is not None and servo.answers(now):
+                servo.heard(now)
+                servo.write(address, data[at + 1 : at + 1 + length], now)
+
+    # ---- fault interface -----------------------------------------------------------------------------
+
+    def perform(self, request: dict[str, Any]) -> dict[str, Any]:
+        """One operation; its result.
+
+        Raises:
+            EmulatorError: unknown operation, or arguments that it does not take.
+        """
+        operations = {
+            name.removeprefix("_do_"): getattr(self, name) for name in dir(self) if name.startswith("_do_")
+        }
+        arguments = dict(request)
+        name = arguments.pop("do", None)
+        if name not in operations:
+            raise EmulatorError(f"unknown operation {name!r}; known: {', '.join(operations)}")
+        try:
+            return operations[name](**arguments) or {}
+        except (TypeError, ValueError) as error:
+            raise EmulatorError(f"{name}: {error}") from error
+
+    def _do_status(self) -> dict[str, Any]:
+        servos = self.servos.servos.values()
+
+        def every(register: xl330.Register) -> list[int]:
+            return [servo.get(register) for servo in servos]
+
+        return {
+            "port": self.path,
+            "packets": self.packets,
+            "damaged": self._parser.damaged,
+            "position": [round(float(q), 5) for q in self.servos.body.position],
+            "goal": [round(float(q), 5) for q in leap_table.radians(np.array(every(xl330.GOAL_POSITION)))],
+            "goal_current": every(xl330.GOAL_CURRENT),
+            "torque": every(xl330.TORQUE_ENABLE),
+            "mode": every(xl330.OPERATING_MODE),
+            "p": every(xl330.POSITION_P),
+            "i": every(xl330.POSITION_I),
+            "d": every(xl330.POSITION_D),
+            "return_delay": every(xl330.RETURN_DELAY),
+            "watchdog": every(xl330.BUS_WATCHDOG),
+            "hardware_error": every(xl330.HARDWARE_ERROR),
+            "temperature": every(xl330.TEMPERATURE),
+        }
+
+    def _do_faults(self, **changes: float) -> dict[str, Any]:
+        self.faults = Faults(**{**asdict(self.faults), **{k: float(v) for k, v in changes.items()}})
+        return asdict(self.faults)
+
+    def _do_clear(self) -> None:
+        self.faults = Faults()
+        self._stalled_until = 0.0
+        for servo in self.servos.servos.values():
+            servo.present, servo.overloaded = True, False
+            servo.put(xl330.TEMPERATURE, 30)
+            servo.put(xl330.INPUT_VOLTAGE, 50)
+        if isinstance(self.servos.body, FreeHand):
+            self.servos.body.blocked[:] = False
+        self._plug()
+
+    def _do_missing(self, motor: int, on: bool = True) -> None:
+        self.servos.servo(motor).present = not on
+
+    def _do_overload(self, motor: int, on: bool = True) -> None:
+        self.servos.servo(motor).overloaded = on
+
+    def _do_temperature(self, motor: int, celsius: int) -> None:
+        self.servos.servo(motor).put(xl330.TEMPERATURE, int(celsius))
+
+    def _do_voltage(self, volts: float) -> None:
+        for servo in self.servos.servos.values():
+            servo.put(xl330.INPUT_VOLTAGE, round(volts / xl330.VOLTAGE_UNIT))
+
+    def _do_brown_out(self, motor: int) -> None:
+        self.servos.servo(motor).reboot(time.monotonic())
+
+    def _do_block(self, joint: str, on: bool = True) -> None:
+        if joint not in leap_table.NAMES:
+            raise EmulatorError(f"no joint {joint!r}; known: {', '.join(leap_table.NAMES)}")
+        if not isinstance(self.servos.body, FreeHand):
+            raise EmulatorError("only the emulator's own hand can be blocked")
+        self.servos.body.blocked[leap_table.NAMES.index(joint)] = on
+
+    def _do_place(self, position: list[float]) -> None:
+        if len(position) != 16:
+            raise EmulatorError(f"position has {len(position)} values, needs 16")
+        self.servos.body.position = np.array(position, dtype=np.float64)
+        self.servos.body.velocity = np.zeros(16)
+
+    def _do_set(self, motor: int, register: str, value: int) -> None:
+        """Any register, as if set by another program before."""
+        known = {r.name: r for r in vars(xl330).values() if isinstance(r, xl330.Register)}
+        if register not in known:
+            raise EmulatorError(f"no register {register!r}; known: {', '.join(known)}")
+        self.servos.servo(motor).put(known[register], value)
+
+    def _do_stall(self, seconds: float) -> None:
+        self._stalled_until = time.monotonic() + seconds
+
+    def _do_unplug(self) -> None:
+        self._unplug()
+
+    def _do_plug(self) -> dict[str, Any]:
+        self._plug()
+        return {"port": self.path}
