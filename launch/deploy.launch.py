@@ -36,7 +36,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
 
 TASKS = ["grasp", "kit", "place", "stack"]
-NODES = ["sim_node", "gate_node", "policy_node", "episode_manager"]
+NODES = ["sim_node", "gate_node", "policy_node", "episode_manager", "recorder_node"]
 
 # A policy that dies within an episode makes the gate hold and the episode manager report: that takes a while.
 REPORT_TIMEOUT_S = 30.0
@@ -48,7 +48,8 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "checkpoint",
         default_value="",
-        description="Policy to deploy, a .safetensors file; empty: the one shipped for the task.",
+        description="Policy to deploy: a .safetensors file, or base or rfs for one shipped with the task; "
+        "empty: rfs where the task has one.",
     ),
     DeclareLaunchArgument(
         "episodes", default_value="10", description="How many episodes; 0: none by itself."
@@ -78,6 +79,12 @@ ARGUMENTS = [
         default_value="false",
         choices=["true", "false"],
         description="Write a video of the episodes into the run folder.",
+    ),
+    DeclareLaunchArgument(
+        "record",
+        default_value="false",
+        choices=["true", "false"],
+        description="Record every episode as a bag, into the folder bags of the run folder.",
     ),
     DeclareLaunchArgument(
         "camera",
@@ -122,9 +129,10 @@ def bring_up(context):
         )
     episodes = number(given, "episodes", int)
     seed = number(given, "seed", int)
+    record = given["record"] == "true"
     real_time_factor = number(given, "real_time_factor", float)
     share = Path(get_package_share_directory("rfs_bringup"))
-    checkpoint = given["checkpoint"] or share / "checkpoints" / f"{given['task']}_base.safetensors"
+    checkpoint = chosen_checkpoint(given["checkpoint"], share / "checkpoints", given["task"])
     run_dir = Path(given["run_dir"] or time.strftime("runs/deploy-%Y%m%d-%H%M%S")).absolute()
     params_files = [str(share / "config" / "deploy.yaml")]
     if given["params_file"]:
@@ -182,7 +190,18 @@ def bring_up(context):
         Node,
         "rfs_control",
         "episode_manager",
-        {"run_dir": text(run_dir), **task, **asked(episodes=episodes, seed=seed)},
+        {
+            "run_dir": text(run_dir),
+            **task,
+            **asked(episodes=episodes, seed=seed),
+            **({"recorder": True} if record else {}),
+        },
+    )
+    recorder = node(
+        Node,
+        "rfs_data",
+        "recorder_node",
+        {"folder": text(run_dir / "bags"), "checkpoint": text(Path(checkpoint).absolute())},
     )
     return [
         *end_with(manager, sim, gate),
@@ -190,6 +209,7 @@ def bring_up(context):
         sim,
         gate,
         policy,
+        *([recorder] if record else []),
         manager,
     ]
 
@@ -289,6 +309,20 @@ def number(given, name, kind):
     if value is None or not 0 <= value < float("inf"):
         raise RuntimeError(f"{name}:={given[name]} cannot be used: needs {words} >= 0")
     return value
+
+
+def chosen_checkpoint(asked, shipped, task):
+    """Path of the checkpoint: the one asked for, or one of those shipped with the task."""
+    kinds = [kind for kind in ("rfs", "base") if (shipped / f"{task}_{kind}.safetensors").exists()]
+    if asked in ("", "base", "rfs"):
+        kind = asked or next(iter(kinds), "base")
+        if kind not in kinds:
+            raise RuntimeError(
+                f"no {kind} checkpoint is shipped for task {task}; shipped: {', '.join(kinds) or 'none'}. "
+                "Give a file: checkpoint:=FILE"
+            )
+        return shipped / f"{task}_{kind}.safetensors"
+    return Path(asked)
 
 
 def refuse_unknown_arguments(given):

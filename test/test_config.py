@@ -12,6 +12,7 @@ from rfs_control.policy_config import PolicyConfig
 from rfs_core.config import from_mapping
 from rfs_core.gate_config import GateConfig
 from rfs_core.tasks import TASKS
+from rfs_data.recorder_config import RecorderConfig
 from rfs_sim.sim_config import SimConfig
 
 ROOT = Path(__file__).parent.parent
@@ -20,6 +21,7 @@ CLASSES = {
     "gate_node": GateConfig,
     "policy_node": PolicyConfig,
     "episode_manager": EpisodeConfig,
+    "recorder_node": RecorderConfig,
 }
 BLOCKS = yaml.safe_load((ROOT / "config" / "deploy.yaml").read_text())
 
@@ -70,3 +72,25 @@ def test_launch_arguments_and_parameters_have_the_same_defaults(deploy):
 
 def test_the_launch_file_knows_every_task(deploy):
     assert sorted(deploy.TASKS) == sorted(TASKS)
+
+
+def test_the_steered_checkpoint_is_deployed_where_one_is_shipped(deploy, tmp_path):
+    for name in ("lift_base", "lift_rfs", "push_base"):
+        (tmp_path / f"{name}.safetensors").touch()
+    chosen = {
+        (asked, task): deploy.chosen_checkpoint(asked, tmp_path, task)
+        for asked in ("", "base", "some/file.safetensors")
+        for task in ("lift", "push")
+    }
+    assert chosen == {
+        ("", "lift"): tmp_path / "lift_rfs.safetensors",
+        ("", "push"): tmp_path / "push_base.safetensors",
+        ("base", "lift"): tmp_path / "lift_base.safetensors",
+        ("base", "push"): tmp_path / "push_base.safetensors",
+        ("some/file.safetensors", "lift"): Path("some/file.safetensors"),
+        ("some/file.safetensors", "push"): Path("some/file.safetensors"),
+    }
+    with pytest.raises(RuntimeError, match="no rfs checkpoint is shipped for task push; shipped: base"):
+        deploy.chosen_checkpoint("rfs", tmp_path, "push")
+    with pytest.raises(RuntimeError, match="shipped: none"):
+        deploy.chosen_checkpoint("", tmp_path, "pour")

@@ -1,0 +1,41 @@
+"""Every checkpoint in checkpoints/ is this robot's, says what was measured, and does about that."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rfs_core import tasks
+from rfs_learning.evaluate import play
+from rfs_learning.policy import Policy
+from rfs_learning.statistics import wilson_interval
+from rfs_learning.vec_env import make_env
+
+SHIPPED = sorted((Path(__file__).parent.parent / "checkpoints").glob("*.safetensors"))
+EPISODES = 48
+UNSEEN_SEED = 20_261_120
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_checkpoint_plays_its_task_about_as_well_as_its_header_says(path):
+    task = path.stem.split("_")[0]
+    assert task in tasks.TASKS
+    env = make_env("mujoco", task, EPISODES, autoreset=False)
+    policy = Policy.load(path, env.action_spec, env.observation_spec)
+    assert policy.checkpoint_id.startswith(f"{path.stem}@")
+    measured = {
+        name: result for name, result in policy.header.results.items() if result.get("episodes") == 1024
+    }
+    assert measured, f"{path.name} names no result over 1,024 episodes"
+    assert policy.header.command.startswith("ros2 run rfs_learning ")
+
+    episodes = play(policy, env, UNSEEN_SEED, np.arange(EPISODES))
+    successes = sum(episode.success for episode in episodes)
+    # Wide enough for 48 episodes to be what they are on any machine: 99.9 % intervals of both must meet.
+    low, high = wilson_interval(successes, EPISODES, confidence=0.999)
+    at_this_step = [r for r in measured.values() if r.get("physics_dt") == 0.01 and r.get("a0") != "zero"]
+    assert any(low <= result["success_rate"] <= high for result in at_this_step), (low, high, at_this_step)
+
+
+def test_grasp_is_shipped_as_base_and_steered():
+    assert {"grasp_base", "grasp_rfs"} <= {path.stem for path in SHIPPED}
