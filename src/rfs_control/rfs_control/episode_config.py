@@ -23,6 +23,7 @@ class EpisodeConfig:
     control_dt: float = param(
         0.05, doc="Time between two control steps, as in the action spec.", unit="s", low=0.001, high=1.0
     )
+    recorder: bool = param(False, doc="Wait for recorder_node before the first episode.")
     run_dir: str = param("", doc="Folder for report.json; empty: no file is written, only the table shown.")
     nodes_timeout_s: float = param(
         90.0,

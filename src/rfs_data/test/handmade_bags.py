@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rfs_data.bag_writer import BagWriter
-from rfs_data.definitions import typestore
-from rfs_data.schema import FORMAT, FORMAT_VERSION, TOPICS
 
 from rfs_core import robot
 from rfs_core.gate_config import GateConfig
@@ -22,6 +19,9 @@ from rfs_core.gate_types import Action, Correction
 from rfs_core.se3 import Pose
 from rfs_core.specs import ActionSpec
 from rfs_data import provenance
+from rfs_data.bag_writer import BagWriter
+from rfs_data.definitions import typestore
+from rfs_data.schema import FORMAT, FORMAT_VERSION, TOPICS
 
 SPEC: ActionSpec = robot.DEFAULT_ACTION_SPEC
 DT = 50_000_000

@@ -6,6 +6,7 @@ import shutil
 import handmade_bags as handmade
 import pytest
 from handmade_bags import Script
+
 from rfs_data.bag_reader import Bag, bags_in
 from rfs_data.episode import read_episode
 from rfs_data.errors import BagError, Reason

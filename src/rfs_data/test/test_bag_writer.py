@@ -10,11 +10,12 @@ import yaml
 from handmade_bags import Script
 from mcap.exceptions import EndOfFile
 from mcap.reader import NonSeekingReader, make_reader
+from rosbags.rosbag2 import Reader
+
 from rfs_data.bag_writer import BagWriter
 from rfs_data.definitions import typestore
 from rfs_data.errors import BagError
 from rfs_data.schema import CLOSING_RECORD, HEADER_FILE, OPENING_RECORD, TOPICS, mcap_name, seal_holds
-from rosbags.rosbag2 import Reader
 
 
 def new_writer(folder, name="bag"):

@@ -5,9 +5,9 @@ import json
 import handmade_bags as handmade
 import pytest
 from handmade_bags import Script
-from rfs_data.schema import mcap_name
 
 from rfs_data import check
+from rfs_data.schema import mcap_name
 
 
 def run(capsys, *arguments):

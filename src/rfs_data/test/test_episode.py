@@ -4,12 +4,12 @@ import handmade_bags as handmade
 import numpy as np
 import pytest
 from handmade_bags import DT, SPEC, START, A, H, Script
-from rfs_data.episode import read_episode
-from rfs_data.errors import BagError, Reason
 
 from rfs_core import robot
 from rfs_core.specs import ActionSpec, ObservationSpec
 from rfs_core.tasks import grasp
+from rfs_data.episode import read_episode
+from rfs_data.errors import BagError, Reason
 
 
 def refused(path, reason, **asked):

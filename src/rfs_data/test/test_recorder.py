@@ -10,6 +10,8 @@ from dataclasses import replace
 import handmade_bags as handmade
 import pytest
 from handmade_bags import DT, START, Script
+
+from rfs_data import provenance
 from rfs_data.bag_reader import Bag
 from rfs_data.definitions import typestore
 from rfs_data.episode import read_episode
@@ -18,8 +20,6 @@ from rfs_data.recorder import PHASE_FINISHED, PHASE_RUNNING, EpisodeInfo, Record
 from rfs_data.recorder_config import RecorderConfig
 from rfs_data.recover import recover
 from rfs_data.schema import TOPICS
-
-from rfs_data import provenance
 
 GB = 1_000_000_000
 DECISIONS = 4

@@ -10,6 +10,7 @@ import time
 import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+
 from rfs_data.bag_reader import Bag
 from rfs_data.episode import read_episode
 from rfs_data.nodes.benchmark_recorder import spin_until

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from handmade_bags import Script
 from mcap.opcode import Opcode
+
+from rfs_data import recover
 from rfs_data.bag_reader import Bag
 from rfs_data.bag_writer import BagWriter
 from rfs_data.definitions import typestore
 from rfs_data.episode import read_episode
 from rfs_data.errors import BagError, Reason
 from rfs_data.schema import HEADER_FILE, TOPICS, mcap_name
-
-from rfs_data import recover
 
 DECISIONS = 6
 

@@ -248,12 +248,19 @@ class EpisodeManager(Node):
             missing.append("gate_node (topic safety/state)")
         if self.count_publishers("reward") == 0:
             missing.append("sim_node (topic reward)")
+        if self.config.recorder and not self._recorded():
+            missing.append("recorder_node (subscribed to reward)")
         if self._policy_state != "active":
             missing.append(f"policy_node (active; it is {self._policy_state or 'not seen'})")
             if self._policy.service_is_ready() and now_s - self._policy_state_asked_s > 0.3:
                 self._policy_state_asked_s = now_s
                 self._policy.call_async(GetState.Request()).add_done_callback(self._on_policy_state)
         return missing
+
+    def _recorded(self) -> bool:
+        """Whether the recorder listens."""
+        listeners = self.get_subscriptions_info_by_topic("reward")
+        return any(listener.node_name == "recorder_node" for listener in listeners)
 
     def _on_policy_state(self, future: Future) -> None:
         state = future.result().current_state
