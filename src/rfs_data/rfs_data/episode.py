@@ -26,6 +26,7 @@ from rfs_core.errors import CommandError, ConfigError, SpecError
 from rfs_core.gate_config import GateConfig
 from rfs_core.se3 import Pose
 from rfs_core.specs import ActionSpec, ObservationSpec, require_same
+from rfs_core.tasks import parts as task_parts
 from rfs_data import executed, parts
 from rfs_data.bag_reader import Bag
 from rfs_data.errors import BagError, Reason
@@ -329,7 +330,7 @@ def _observation(
     got: _Collected, sources: Iterable[parts.Source], spec: ObservationSpec, at_ns: int, by_stamp: bool
 ) -> NDArray[np.float32] | list[str]:
     """What the policy saw at a time; the topics that are to blame where it saw nothing. Shape: (O,)."""
-    values: dict[str, NDArray[Any]] = {}
+    values: dict[str, NDArray[np.float32]] = {}
     missing = []
     for source in sources:
         samples = got.parts.get(source.topic, {})
@@ -342,11 +343,13 @@ def _observation(
         if found is None:
             missing.append(source.topic)
         else:
-            values |= {name: value for name, value in found.items() if name in spec.names}
+            for name, value in found.items():
+                values[name] = np.asarray(value, dtype=np.float32).reshape(1, -1)
     if missing:
         return missing
-    packed = spec.pack({name: np.asarray(value).reshape(1, -1) for name, value in values.items()})
-    row: NDArray[np.float32] = packed[0].astype(np.float32)
+    row: NDArray[np.float32] = task_parts.complete(spec, values)[0]
+    if row.shape != (spec.size,):
+        raise BagError(Reason.OTHER_SPEC, f"an observation has {row.size} values, its spec says {spec.size}")
     return row
 
 

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rfs_core import robot, se3
-from rfs_core.errors import CommandError
+from rfs_core.errors import CommandError, SpecError
 from rfs_core.se3 import Pose
 from rfs_core.specs import ObservationSpec
+from rfs_core.tasks.parts import measured_spec
 from rfs_data.errors import BagError, Reason
 
 FloatArray = NDArray[np.float64]
@@ -92,6 +93,7 @@ SOURCES = (
     _joints("hand/joint_states", "hand_position", robot.HAND_JOINT_NAMES),
     _pose("arm/current_pose", "palm_position", "palm_rotation"),
     _pose("perception/object_pose", "object_position", "object_rotation"),
+    _pose("perception/target_pose", "target_position", "target_rotation"),
     _pose("perception/goal_pose", "goal_position", None),
     Source("hand/contacts", ("contacts",), _contacts),
     Source("perception/points", ("points",), lambda m: {"points": points(m)}, exact=False),
@@ -101,6 +103,10 @@ SOURCES = (
 def sources_of(spec: ObservationSpec) -> tuple[Source, ...]:
     """The topics that an observation needs. Raises BagError for a part that no topic carries."""
     carried = {part for source in SOURCES for part in source.parts}
+    try:
+        spec = measured_spec(spec)
+    except SpecError as error:
+        raise BagError(Reason.OTHER_SPEC, str(error)) from error
     unknown = [name for name in spec.names if name not in carried]
     if unknown:
         raise BagError(

@@ -79,6 +79,7 @@ TOPICS = (
     Topic("hand/target", "sensor_msgs/msg/JointState"),
     Topic("hand/contacts", "rfs_msgs/msg/ContactState"),
     Topic("perception/object_pose", "geometry_msgs/msg/PoseStamped"),
+    Topic("perception/target_pose", "geometry_msgs/msg/PoseStamped"),
     Topic("perception/goal_pose", "geometry_msgs/msg/PoseStamped"),
     Topic("perception/points", "sensor_msgs/msg/PointCloud2", large=True),
     Topic("camera/color/compressed", "sensor_msgs/msg/CompressedImage", large=True),
