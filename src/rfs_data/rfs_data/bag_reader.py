@@ -83,12 +83,14 @@ class Bag:
     @property
     def action_spec(self) -> ActionSpec:
         """What its actions mean."""
-        return self._spec("action_spec", ActionSpec)
+        spec: ActionSpec = self._spec("action_spec", ActionSpec)
+        return spec
 
     @property
     def observation_spec(self) -> ObservationSpec:
         """What its observations mean."""
-        return self._spec("observation_spec", ObservationSpec)
+        spec: ObservationSpec = self._spec("observation_spec", ObservationSpec)
+        return spec
 
     def _spec(self, key: str, kind: type[Any]) -> Any:
         try:

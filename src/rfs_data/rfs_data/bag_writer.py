@@ -178,7 +178,7 @@ class BagWriter:
 
     def flush(self) -> None:
         """Hand everything to the operating system; a killed process loses none of it."""
-        self._writer.flush()
+        self._writer.flush()  # type: ignore[no-untyped-call]
 
     def close(self, closing: dict[str, Any]) -> Path:
         """Complete the bag, put it on the disk and give it its name. Returns its folder.
@@ -192,10 +192,10 @@ class BagWriter:
         header = {**closing, "messages": {name: count for name, count in self.counts.items() if count}}
         information = self._metadata(header)
         text = yaml.safe_dump(information, sort_keys=False)
-        self._writer.flush()
+        self._writer.flush()  # type: ignore[no-untyped-call]
         self._writer.add_metadata(CLOSING_RECORD, {HEADER_KEY: canonical_json(header).decode()})
         self._writer.add_metadata("rosbag2", {"serialized_metadata": text})
-        self._writer.finish()
+        self._writer.finish()  # type: ignore[no-untyped-call]
         self._file.sync()
         self._file.close()
         metadata = yaml.safe_dump({"rosbag2_bagfile_information": information}, sort_keys=False).encode()

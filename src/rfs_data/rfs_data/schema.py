@@ -124,7 +124,7 @@ def sealed(header: dict[str, Any]) -> dict[str, Any]:
 
 def seal_holds(header: dict[str, Any]) -> bool:
     """Whether a header is as it was when it was sealed."""
-    return sealed(header)["header_sha256"] == header.get("header_sha256")
+    return bool(sealed(header)["header_sha256"] == header.get("header_sha256"))
 
 
 def file_sha256(path: Path) -> str:
