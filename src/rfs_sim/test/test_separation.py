@@ -1,0 +1,47 @@
+"""Promises of the gate before training."""
+
+import subprocess
+import sys
+
+import numpy as np
+
+from rfs_core.tasks import stack
+from rfs_sim import demonstrators, separation
+from rfs_sim.set_down_demonstrator import CLOSED, OPEN, OPENED, opening
+
+
+def test_opening_is_0_closed_1_open_and_a_third_on_a_third_of_the_way() -> None:
+    hands = np.array([CLOSED, OPEN, CLOSED + (OPEN - CLOSED) / 3])
+    np.testing.assert_allclose(opening(hands), [0.0, 1.0, 1.0 / 3.0], atol=1e-12)
+
+
+def test_the_script_is_played_with_one_defect_at_a_time() -> None:
+    main = demonstrators.config_of("stack")
+    rows = separation.scripted(main)
+    assert rows["all defects"] == main
+    assert rows["no offset, fingers open in part"].partial_share == 1.0
+    assert rows["no offset, fingers open in part"].bias == (0.0, 0.0)
+    assert (rows["offset, fingers open"].bias, rows["offset, fingers open"].partial_share) == (main.bias, 0.0)
+
+
+def test_states_of_the_gate_are_those_of_carrying_and_the_offset_is_the_scripts() -> None:
+    main = demonstrators.config_of("stack")
+    states, success, aim = separation.play("stack", main, 6, seed=0)
+    seen = stack.OBSERVATION_SPEC.unpack(states)
+    assert (opening(seen["hand_position"].astype(np.float64)) < OPENED).all()
+    assert success.shape == (6,)
+    # equal parts in x and y, opposite signs, as the bias has them
+    np.testing.assert_allclose(aim[:, 0], -aim[:, 1])
+    assert (aim[:, 0] > 0).all()
+
+
+def test_the_command_prints_the_gates_and_refuses_what_it_does_not_know() -> None:
+    command = [sys.executable, "-m", "rfs_sim.separation", "--episodes", "4"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    for line in ("no offset, fingers open early", "script in part-open mode <= .15: "):
+        assert line in done.stdout
+    refused = subprocess.run([*command, "--variant", "odd"], capture_output=True, text=True, timeout=120)
+    assert refused.returncode == 1
+    assert "no_modes" in refused.stderr
+    assert "Traceback" not in refused.stderr
