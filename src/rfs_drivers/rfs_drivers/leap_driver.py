@@ -309,8 +309,7 @@ class LeapDriver:
 
     def _send_goal(self, bus: Bus, goal: Array, now: float) -> None:
         shares = derating(np.nan_to_num(self._temperature, nan=0.0), self._config)
-        allowed = self._config.currents * shares * self._stream.softness(now) / leap_table.CURRENT_UNIT
-        currents = [int(value) for value in np.rint(allowed)]
+        currents = _milliamperes(self._config.currents * shares * self._stream.softness(now))
         if currents != self._currents:
             bus.write_all(xl330.GOAL_CURRENT, dict(zip(MOTORS, currents, strict=True)))
             self._currents = currents
@@ -512,7 +511,7 @@ class LeapDriver:
         self._state = state
         self._currents = []
         self._write_all_sure(bus, xl330.BUS_WATCHDOG, dict.fromkeys(MOTORS, 0))
-        first = [int(v) for v in self._config.currents * self._stream.softness(now) / leap_table.CURRENT_UNIT]
+        first = _milliamperes(self._config.currents * self._stream.softness(now))
         self._write_all_sure(bus, xl330.GOAL_CURRENT, dict(zip(MOTORS, first, strict=True)))
         goal = dict(zip(MOTORS, leap_table.ticks(self._stream.goal), strict=True))
         self._write_all_sure(bus, xl330.GOAL_POSITION, goal)
@@ -658,6 +657,10 @@ def _measurement(blocks: Mapping[int, bytes], now: float) -> HandState:
         effort=current * leap_table.TORQUE_PER_AMPERE,
         read_at=now,
     )
+
+
+def _milliamperes(currents: Array) -> list[int]:
+    return [int(value) for value in np.rint(currents / leap_table.CURRENT_UNIT)]
 
 
 def _value(settings: Mapping[int, bytes], joint: Joint, register: xl330.Register) -> int:

@@ -67,8 +67,11 @@ class ServoBus:
         """
         self._sdk = _library()
         self.port = port
+        self.patience = reply_timeout
+        """Beyond the time on the wire, s."""
+        self._gone: BusError | None = None
         _require_port(port)
-        self._handler = _port_handler(self._sdk, port, reply_timeout)
+        self._handler = _port_handler(self._sdk, self)
         self._packets = self._sdk.PacketHandler(2.0)
         self._readers: dict[tuple[int, int, tuple[int, ...]], Any] = {}
         try:
@@ -157,13 +160,17 @@ class ServoBus:
         return self._guard(lambda: function(self._handler, *arguments))
 
     def _guard(self, function: Any) -> Any:
+        if self._gone is not None:
+            # The vendor's handler would say for ever that it is in use: a new bus is needed.
+            raise self._gone
         try:
             return function()
         except (OSError, termios.error) as error:
-            # serial.SerialException is an OSError. The handler stays "in use" for ever: a new one is needed.
-            raise BusError(
+            # serial.SerialException is an OSError.
+            self._gone = BusError(
                 Kind.UNPLUGGED, f"{self.port} is gone ({error}): is the hand's USB cable in?"
-            ) from error
+            )
+            raise self._gone from error
 
     def _require(self, result: int, what: str) -> None:
         sdk = self._sdk
@@ -187,7 +194,7 @@ def _library() -> Any:
     return dynamixel_sdk
 
 
-def _port_handler(sdk: Any, port: str, reply_timeout: float) -> Any:
+def _port_handler(sdk: Any, bus: ServoBus) -> Any:
     class Port(sdk.PortHandler):  # type: ignore[misc]
         """The SDK's port on a steady clock, asleep while it waits."""
 
@@ -195,7 +202,7 @@ def _port_handler(sdk: Any, port: str, reply_timeout: float) -> Any:
             return time.monotonic() * 1e3
 
         def setPacketTimeout(self, packet_length: int) -> None:
-            self.setPacketTimeoutMillis(self.tx_time_per_byte * packet_length + reply_timeout * 1e3)
+            self.setPacketTimeoutMillis(self.tx_time_per_byte * packet_length + bus.patience * 1e3)
 
         def readPort(self, length: int) -> bytes:
             ready, _, _ = select.select([self.ser.fd], [], [], _SLICE_S)
@@ -204,7 +211,7 @@ def _port_handler(sdk: Any, port: str, reply_timeout: float) -> Any:
             data: bytes = self.ser.read(length)
             return data
 
-    return Port(port)
+    return Port(bus.port)
 
 
 def _require_port(port: str) -> None:

@@ -38,7 +38,7 @@ def _table() -> list[int]:
 _CRC = _table()
 
 
-def crc16(data: bytes, crc: int = 0) -> int:
+def crc16(data: bytes | bytearray, crc: int = 0) -> int:
     """CRC-16 with polynomial 0x8005, begun at 0, most significant bit first."""
     for byte in data:
         crc = ((crc << 8) & 0xFF00) ^ _CRC[(crc >> 8) ^ byte]

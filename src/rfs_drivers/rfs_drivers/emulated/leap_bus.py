@@ -136,7 +136,7 @@ class LeapBus:
             if now < self._stalled_until:
                 continue
             self.servos.advance(now)
-            for reply in self.answer(instruction, now):
+            for reply in self.servos.answer(instruction, now):
                 self._queue(reply, now)
 
     def _queue(self, reply: bytes, now: float) -> None:
@@ -154,72 +154,6 @@ class LeapBus:
             # A client that does not read fills the terminal's buffer; a bus would go on without it too.
             with contextlib.suppress(BlockingIOError):
                 os.write(self._master, reply)
-
-    # ---- the servos ----------------------------------------------------------------------------------
-
-    def answer(self, instruction: dxl.Instruction, now: float) -> list[bytes]:
-        """Status packets that follow an instruction."""
-        motor, code, parameters = instruction
-        if code in (dxl.SYNC_READ, dxl.FAST_SYNC_READ, dxl.SYNC_WRITE):
-            if motor != dxl.BROADCAST or len(parameters) < 4:
-                return []
-            address, length = (int.from_bytes(parameters[i : i + 2], "little") for i in (0, 2))
-            if code == dxl.SYNC_WRITE:
-                self._sync_write(address, length, parameters[4:], now)
-                return []
-            return self._sync_read(address, length, parameters[4:], now, code == dxl.FAST_SYNC_READ)
-        targets = self.servos.servos.values() if motor == dxl.BROADCAST else ()
-        if motor in self.servos.servos:
-            targets = (self.servos.servos[motor],)
-        replies = []
-        for servo in targets:
-            if not servo.answers(now):
-                continue
-            servo.heard(now)
-            error, data = self._single(servo, code, parameters, now)
-            if motor != dxl.BROADCAST or code == dxl.PING:
-                replies.append(dxl.status(servo.motor, error | servo.alert, data))
-        return replies
-
-    @staticmethod
-    def _single(servo: Any, code: int, parameters: bytes, now: float) -> tuple[int, bytes]:
-        if code == dxl.PING:
-            return 0, bytes(servo.table[0:2] + servo.table[6:7])
-        if code == dxl.REBOOT:
-            servo.reboot(now)
-            return 0, b""
-        if code == dxl.READ and len(parameters) == 4:
-            address, length = (int.from_bytes(parameters[i : i + 2], "little") for i in (0, 2))
-            if address + length > xl330.TABLE_SIZE or length == 0:
-                return dxl.ACCESS, b""
-            return 0, bytes(servo.table[address : address + length])
-        if code == dxl.WRITE and len(parameters) > 2:
-            return servo.write(int.from_bytes(parameters[:2], "little"), parameters[2:], now), b""
-        return dxl.INSTRUCTION_ERROR, b""
-
-    def _sync_read(self, address: int, length: int, motors: bytes, now: float, fast: bool) -> list[bytes]:
-        asked = [self.servos.servos.get(motor) for motor in motors]
-        hearing = [servo if servo is not None and servo.answers(now) else None for servo in asked]
-        answers: list[tuple[int, int, bytes]] = []
-        for servo in hearing:
-            if servo is not None:
-                servo.heard(now)
-        for motor, servo in zip(motors, hearing, strict=True):
-            if servo is None or address + length > xl330.TABLE_SIZE:
-                # Each servo waits for the one before it: behind a missing one, the bus stays silent.
-                break
-            answers.append((motor, servo.alert, bytes(servo.table[address : address + length])))
-        if fast:
-            line = dxl.fast_status(answers, len(motors))
-            return [line] if line else []
-        return [dxl.status(motor, error, data) for motor, error, data in answers]
-
-    def _sync_write(self, address: int, length: int, data: bytes, now: float) -> None:
-        for at in range(0, len(data) - length, 1 + length):
-            servo = self.servos.servos.get(data[at])
-            if servo is not None and servo.answers(now):
-                servo.heard(now)
-                servo.write(address, data[at + 1 : at + 1 + length], now)
 
     # ---- fault interface -----------------------------------------------------------------------------
 

@@ -71,8 +71,8 @@ class FreeHand:
         velocity[self.blocked] = 0.0
         position = self.position + dt * velocity
         low, high = leap_table.LOW - 0.1, leap_table.HIGH + 0.1
-        outside = (position < low) | (position > high)
-        velocity[outside] = 0.0
+        low, high = np.minimum(low, self.position), np.maximum(high, self.position)
+        velocity[(position < low) | (position > high)] = 0.0
         self.velocity, self.position = velocity, np.clip(position, low, high)
 
 
@@ -229,6 +229,67 @@ class LeapServos:
             current = np.where(on, np.clip(wanted, -limit, limit), 0.0)
             self.body.step(current * leap_table.TORQUE_PER_AMPERE, STEP_S)
         self._store(current)
+
+    def answer(self, instruction: dxl.Instruction, now: float) -> list[bytes]:
+        """Packets that the bus carries after an instruction, at the time `now` (s)."""
+        motor, code, parameters = instruction
+        if code in (dxl.SYNC_READ, dxl.FAST_SYNC_READ, dxl.SYNC_WRITE):
+            if motor != dxl.BROADCAST or len(parameters) < 4:
+                return []
+            address, length = (int.from_bytes(parameters[i : i + 2], "little") for i in (0, 2))
+            if code == dxl.SYNC_WRITE:
+                self._sync_write(address, length, parameters[4:], now)
+                return []
+            return self._sync_read(address, length, parameters[4:], now, code == dxl.FAST_SYNC_READ)
+        replies = []
+        for servo in self.servos.values():
+            if motor not in (servo.motor, dxl.BROADCAST) or not servo.answers(now):
+                continue
+            servo.heard(now)
+            error, data = self._single(servo, code, parameters, now)
+            if motor != dxl.BROADCAST or code == dxl.PING:
+                replies.append(dxl.status(servo.motor, error | servo.alert, data))
+        return replies
+
+    @staticmethod
+    def _single(servo: Servo, code: int, parameters: bytes, now: float) -> tuple[int, bytes]:
+        if code == dxl.PING:
+            return 0, bytes(servo.table[0:2] + servo.table[6:7])
+        if code == dxl.REBOOT:
+            servo.reboot(now)
+            return 0, b""
+        if code == dxl.READ and len(parameters) == 4:
+            address, length = (int.from_bytes(parameters[i : i + 2], "little") for i in (0, 2))
+            if address + length > xl330.TABLE_SIZE or length == 0:
+                return dxl.ACCESS, b""
+            return 0, bytes(servo.table[address : address + length])
+        if code == dxl.WRITE and len(parameters) > 2:
+            return servo.write(int.from_bytes(parameters[:2], "little"), parameters[2:], now), b""
+        return dxl.INSTRUCTION_ERROR, b""
+
+    def _sync_read(self, address: int, length: int, motors: bytes, now: float, fast: bool) -> list[bytes]:
+        asked = [self.servos.get(motor) for motor in motors]
+        hearing = [servo if servo is not None and servo.answers(now) else None for servo in asked]
+        answers: list[tuple[int, int, bytes]] = []
+        for servo in hearing:
+            if servo is not None:
+                servo.heard(now)
+        for motor, servo in zip(motors, hearing, strict=True):
+            if servo is None or address + length > xl330.TABLE_SIZE:
+                # Each servo waits for the one before it: behind a missing one, the bus stays silent.
+                break
+            answers.append((motor, servo.alert, bytes(servo.table[address : address + length])))
+        if fast:
+            line = dxl.fast_status(answers, len(motors))
+            return [line] if line else []
+        return [dxl.status(motor, error, data) for motor, error, data in answers]
+
+    def _sync_write(self, address: int, length: int, data: bytes, now: float) -> None:
+        for at in range(0, len(data) - length, 1 + length):
+            servo = self.servos.get(data[at])
+            if servo is not None and servo.answers(now):
+                servo.heard(now)
+                servo.write(address, data[at + 1 : at + 1 + length], now)
 
     def _all(self, register: xl330.Register) -> Array:
         return np.array([servo.get(register) for servo in self.servos.values()], dtype=np.float64)

@@ -96,7 +96,7 @@ class LeapNode(LifecycleNode):
         latency = latency_timer(self._config.port)
         if latency is not None and latency > 1:
             self.get_logger().warning(
-                f"latency timer of {self._config.port} is {latency} ms, and every read waits for it; {UDEV_HINT}"
+                f"every read waits {latency} ms for the latency timer of {self._config.port}: {UDEV_HINT}"
             )
         return super().on_configure(state)
 
