@@ -221,7 +221,7 @@ def test_first_update_sees_ratio_one_and_a_wrong_log_probability_is_refused(runn
 
 
 def test_time_limits_are_bootstrapped_from_the_final_observation_and_terminal_states_are_not(runner):
-    made = runner(num_envs=8)
+    made = runner(num_envs=8, bootstrap=True)
     made.env.env.env.max_episode_steps = 2  # every episode is cut after the first decision
     with torch.no_grad():
         made.ppo.critic.mlp[-1].weight.zero_()

@@ -69,8 +69,8 @@ class PpoTrainerConfig:
 
     gamma: float = param(0.985, doc="Discount per decision", low=0.0, high=1.0)
     bootstrap: bool = param(
-        True,
-        doc="At the time limit the return goes on with the critic's value; false: it ends there",
+        False,
+        doc="At time limits the return goes on with the critic's value; false: it ends, the critic sees time",
     )
     lam: float = param(0.95, doc="Lambda of the generalised advantage estimate", low=0.0, high=1.0)
     clip: float = param(0.2, doc="Clip of the probability ratio", low=0.001, high=1.0)
