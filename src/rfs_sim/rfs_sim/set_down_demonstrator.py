@@ -50,7 +50,7 @@ class SetDownDemonstratorConfig:
     """How the demonstrator moves and what is wrong with it."""
 
     gain: float = param(
-        0.24, doc="Share of the remaining distance taken per control step.", low=0.0, high=1.0
+        0.25, doc="Share of the remaining distance taken per control step.", low=0.0, high=1.0
     )
     hover: float = param(0.05, doc="Height above the goal at which it carries.", unit="m", low=0.0)
     down_within: float = param(
@@ -80,7 +80,7 @@ class SetDownDemonstratorConfig:
     noise_hand: float = param(0.01, doc="Execution noise on the finger targets.", unit="rad", low=0.0)
 
 
-STACK = SetDownDemonstratorConfig()
+STACK = SetDownDemonstratorConfig(gain=0.24)
 PLACE = replace(STACK, bias=(0.013, -0.013), partial_share=0.4)
 
 FLAWLESS = replace(
@@ -126,6 +126,7 @@ class SetDownDemonstrator:
         """
         self.config = config or FLAWLESS
         self._spec = observation_spec
+        self._open, self._closed = OPEN, CLOSED
         self._aim = np.zeros((num_envs, 2))
         self._opening = np.ones(num_envs)
         self._open_below = np.zeros(num_envs)
@@ -190,6 +191,10 @@ class SetDownDemonstrator:
         rise = np.clip(config.retreat - (part["palm_position"][:, 2] - goal[:, 2]), 0.0, config.retreat_speed)
         leave = np.stack([0 * rise, 0 * rise, np.where(free, rise, 0.0)], axis=1)
         move = np.where(lets_go[:, None], leave, move)
-        fingers = np.where(lets_go[:, None], CLOSED + self._opening[:, None] * (OPEN - CLOSED), CLOSED)
+        fingers = np.where(
+            lets_go[:, None],
+            self._closed + self._opening[:, None] * (self._open - self._closed),
+            self._closed,
+        )
         action = np.concatenate([move, np.zeros_like(move), fingers], axis=1)
         return np.asarray(robot.DEFAULT_ACTION_SPEC.clip(action))
