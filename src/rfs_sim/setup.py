@@ -12,7 +12,7 @@ setup(
     zip_safe=False,
     maintainer="RFS maintainers",
     maintainer_email="maintainers@rfs-robotics.org",
-    description="The Franka + LEAP world: batched task environments for learning and a node on the drivers' topics.",
+    description="The Franka + LEAP world: batched environments and a node on the drivers' topics.",
     license="Apache-2.0",
     entry_points={
         "console_scripts": [

@@ -1,1 +1,1 @@
-"""The Franka + LEAP world: batched task environments for learning and a node on the drivers' topics."""
+"""The Franka + LEAP world: batched environments and a node on the drivers' topics."""
