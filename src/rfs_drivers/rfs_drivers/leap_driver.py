@@ -418,18 +418,15 @@ class LeapDriver:
         raise AssertionError
 
     def _require_all(self, bus: Bus) -> None:
-        missing: list[Joint] = []
-        for joint in JOINTS:
-            model = bus.ping(joint.motor)
-            if model is None:
-                model = bus.ping(joint.motor)
-            if model is None:
-                missing.append(joint)
-            elif model != xl330.MODEL:
-                raise DriverError(
-                    f"{joint} is model {model}, this driver drives XL330-M288 servos (model {xl330.MODEL}): "
-                    "is this a LEAP hand?"
-                )
+        """All servos are there: each gave an answer, be it a damaged one, to one of some questions."""
+        missing = [joint for joint in JOINTS if not self._is_there(bus, joint)]
+        for _ in range(_TRIES - 1):
+            if len(missing) == len(JOINTS):
+                # Nobody at all: asking one more servo again is enough.
+                if self._is_there(bus, JOINTS[0]):
+                    missing.remove(JOINTS[0])
+            else:
+                missing = [joint for joint in missing if not self._is_there(bus, joint)]
         if len(missing) == len(JOINTS):
             raise DriverError(
                 f"no servo answers at {self._config.port} with {self._config.baud_rate} baud: is the hand's "
@@ -441,6 +438,20 @@ class LeapDriver:
                 f"{_names(missing)} {verb} not answer, the other {len(JOINTS) - len(missing)} do: check the "
                 "cable in front of it"
             )
+
+    def _is_there(self, bus: Bus, joint: Joint) -> bool:
+        try:
+            model = bus.ping(joint.motor)
+        except BusError as error:
+            if error.kind is Kind.UNPLUGGED:
+                raise
+            return True
+        if model is not None and model != xl330.MODEL:
+            raise DriverError(
+                f"{joint} is model {model}, this driver drives XL330-M288 servos (model {xl330.MODEL}): "
+                "is this a LEAP hand?"
+            )
+        return model is not None
 
     def _settings(self, bus: Bus, motors: Sequence[int], tries: int = _TRIES) -> dict[int, bytes]:
         return self._again(  # type: ignore[return-value]
@@ -544,7 +555,7 @@ class LeapDriver:
         waiting, deadline = list(joints), self._clock() + self._config.reboot_timeout
         while waiting:
             self._sleep(_POLL_S)
-            waiting = [joint for joint in waiting if bus.ping(joint.motor) is None]
+            waiting = [joint for joint in waiting if not self._is_there(bus, joint)]
             if waiting and self._clock() > deadline:
                 raise DriverError(
                     f"{_names(waiting)} did not come back within {self._config.reboot_timeout} s of a "

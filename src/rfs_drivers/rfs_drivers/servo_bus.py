@@ -91,14 +91,15 @@ class ServoBus:
             self._handler.is_open = False
 
     def ping(self, motor: int) -> int | None:
-        """Model number of a servo; None where it does not answer."""
-        try:
-            model, result, _ = self._call(self._packets.ping, motor)
-            self._require(result, f"motor {motor}")
-        except BusError as error:
-            if error.kind is Kind.UNPLUGGED:
-                raise
+        """Model number of a servo; None where it does not answer.
+
+        Raises:
+            BusError: it answers, but the answer is damaged; or the port is gone.
+        """
+        model, result, _ = self._call(self._packets.ping, motor)
+        if result == self._sdk.COMM_RX_TIMEOUT:
             return None
+        self._require(result, f"motor {motor}")
         return int(model)
 
     def read(self, motor: int, register: xl330.Register) -> int:
