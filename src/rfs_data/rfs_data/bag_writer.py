@@ -7,6 +7,7 @@ and gives the folder its name.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -45,6 +46,8 @@ class _DigestingFile:
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        # Whoever recovers bags sees that this one is being written; the lock ends with the process.
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._digest = hashlib.sha256()
         self._size = 0
 
@@ -271,6 +274,16 @@ def _qos(topic: Topic) -> dict[str, Any]:
         "liveliness_lease_duration": dict(_NEVER),
         "avoid_ros_namespace_conventions": False,
     }
+
+
+def being_written(path: Path) -> bool:
+    """Whether a living recorder writes to this file."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def write_synced(path: Path, data: bytes) -> None:

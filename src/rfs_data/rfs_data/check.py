@@ -23,6 +23,7 @@ from rich.table import Table
 from rfs_data.bag_reader import bags_in
 from rfs_data.episode import Episode, read_episode
 from rfs_data.errors import BagError, Reason
+from rfs_data.recover import recovered_as
 
 EXIT_LOSS = 3
 _WIDTH = 140
@@ -61,7 +62,10 @@ class Finding:
 
 
 def check(path: Path) -> Finding:
-    """Look at one bag."""
+    """Look at one bag.
+
+    A bag that was recovered is whole where its steps are; that it was recovered is among its warnings.
+    """
     try:
         episode = read_episode(path)
     except BagError as error:
@@ -118,9 +122,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="a bag, or a folder of bags")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON instead")
     arguments = parser.parse_args(argv)
-    paths = bags_in(arguments.folder)
-    if not paths:
+    found = bags_in(arguments.folder)
+    if not found:
         parser.error(f"{arguments.folder} holds no bag")
+    # What was recovered speaks for what it was recovered from.
+    paths = [path for path in found if not recovered_as(path).exists()]
     findings = [check(path) for path in paths]
     if arguments.json:
         print(json.dumps([finding.to_dict() for finding in findings], indent=2))

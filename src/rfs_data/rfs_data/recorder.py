@@ -26,16 +26,21 @@ from rosbags.typesys.store import Typestore
 from rfs_core.errors import RfsError
 from rfs_data.bag_writer import BagWriter
 from rfs_data.recorder_config import RecorderConfig
-from rfs_data.schema import FORMAT, FORMAT_VERSION, OUTCOMES, Topic, stamp_ns
+from rfs_data.schema import FORMAT, FORMAT_VERSION, OUTCOMES, STEP_TOPICS, Topic, stamp_ns
 
 PHASE_RUNNING, PHASE_FINISHED = 2, 3
 """As in rfs_msgs/EpisodeState."""
 
-_KEPT, _KEPT_LARGE = 128, 8
+_KEPT, _KEPT_LARGE = 1024, 8
 """Messages of a topic that are kept while no episode runs."""
 _BEFORE_NS = 500_000_000
 """Kept messages stamped this much before the first observation belong to the episode."""
 _DISK_PERIOD_S = 1.0
+_STRAGGLERS_S = 1.0
+"""Beyond linger_s, how long an ended episode is kept open for topics that have not come to its end."""
+_DECISION_NS = 160_000_000
+"""The last decision and its targets are stamped this much before the end, at most."""
+_BEFORE_THE_END = ("policy/action", "arm/target_pose", "hand/target")
 _GB = 1e9
 
 
@@ -87,6 +92,8 @@ class _Flow:
     lost: int = 0
     dropped: int = 0
     last: int = 0
+    stamp_ns: int = 0
+    """Newest stamp."""
     mixed: bool = False
     """Sequence numbers went back: more than one publisher, or one that was started anew."""
 
@@ -99,7 +106,8 @@ class _Flow:
         self.last = sequence
 
     def to_dict(self, topic: Topic) -> dict[str, Any]:
-        known = topic.counted and not self.mixed
+        # A latched topic keeps its last message only: what is skipped is not lost.
+        known = topic.counted and not topic.latched and not self.mixed
         return {
             "type": topic.type,
             "received": self.received,
@@ -207,6 +215,7 @@ class Recorder:
             for name, topic in self._topics.items()
         }
         self._episode: _Episode | None = None
+        self._next: EpisodeInfo | None = None
         self._last_id = ""
         self._queue: queue.SimpleQueue[_Begin | _Message | _Finish | None] = queue.SimpleQueue()
         self._queued = 0
@@ -236,11 +245,19 @@ class Recorder:
         """The episode manager has spoken."""
         episode = self._episode
         if info.phase == PHASE_RUNNING:
-            if not info.id or info.id in (self._last_id, self.recording):
+            waiting = self._next.id if self._next is not None else ""
+            if not info.id or info.id in (self._last_id, self.recording, waiting):
                 return
-            if episode is not None:
-                self._end_unannounced(episode)
-            self._begin(info)
+            self._begin_next()
+            if self._episode is not None and self._episode.ending is not None and not self._due(True):
+                # The one before has not come to its end; what comes meanwhile of this one is kept.
+                self._next = info
+                return
+            self._next = info
+            self._begin_next()
+        elif self._next is not None:
+            self._begin_next()
+            self.episode(info)
         elif episode is None:
             return
         elif info.phase == PHASE_FINISHED and info.id == episode.info.id:
@@ -256,9 +273,47 @@ class Recorder:
 
     def tick(self) -> None:
         """Called now and then: closes the episode that has ended."""
+        if self._episode is not None and self.due:
+            self._close(self._episode)
+            self._begin_next()
+
+    @property
+    def due(self) -> bool:
+        """The episode has ended, and its last messages were waited for."""
+        return self._due(self._next is not None)
+
+    def _due(self, in_a_hurry: bool) -> bool:
+        """Args: in_a_hurry: the next episode runs; linger no longer than the last messages need."""
         episode = self._episode
-        if episode is not None and episode.ending is not None and self._clock() >= episode.close_at:
-            self._close(episode)
+        if episode is None or episode.ending is None:
+            return False
+        late = self._clock() - episode.close_at
+        return late >= _STRAGGLERS_S or ((in_a_hurry or late >= 0.0) and self._caught_up(episode))
+
+    def _caught_up(self, episode: _Episode) -> bool:
+        """Whether every topic that steps are made of has come to the end of the episode.
+
+        A process that is short of processor time hears the end on one topic long before it hears the last
+        messages on others.
+        """
+        if episode.ending is None:
+            return False
+        reward = episode.flows.get("reward", _Flow())
+        end = max(episode.ending.stamp_ns, reward.stamp_ns)
+        return all(
+            flow.stamp_ns >= end - (_DECISION_NS if name in _BEFORE_THE_END else 0)
+            for name, flow in episode.flows.items()
+            if name in STEP_TOPICS
+        )
+
+    def _begin_next(self) -> None:
+        """Begin the episode that waits, if one does; the one before is closed."""
+        info, self._next = self._next, None
+        if info is None:
+            return
+        if self._episode is not None:
+            self._end_unannounced(self._episode)
+        self._begin(info)
 
     @property
     def alive(self) -> bool:
@@ -267,6 +322,7 @@ class Recorder:
 
     def stop(self) -> None:
         """Close what is open and write everything; returns when it is on the disk."""
+        self._begin_next()
         if self._episode is not None:
             if self._episode.ending is None:
                 self._episode.marks.append("the recorder was stopped before the end of the episode")
@@ -308,6 +364,8 @@ class Recorder:
     def _record(self, episode: _Episode, topic: str, sample: Sample) -> None:
         flow = episode.flows.setdefault(topic, _Flow())
         flow.count(sample.sequence)
+        if topic in STEP_TOPICS:
+            flow.stamp_ns = max(flow.stamp_ns, stamp_ns(sample.data) or 0)
         limit = self.config.queue_mb * 1e6 * (0.5 if self._topics[topic].large else 1.0)
         with self._lock:
             full = self._queued + len(sample.data) > limit

@@ -27,7 +27,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from rfs_core.errors import RfsError
 from rfs_data.bag_reader import READ_ERRORS, Bag, bags_in
-from rfs_data.bag_writer import BagWriter
+from rfs_data.bag_writer import BagWriter, being_written
 from rfs_data.errors import BagError, Reason
 from rfs_data.schema import (
     CLOSING_RECORD,
@@ -158,6 +158,8 @@ def recover(path: Path) -> Recovery:
     files = sorted(path.glob("*.mcap"))
     if len(files) != 1:
         raise BagError(Reason.NOT_A_BAG, f"{path}: {len(files)} .mcap files in it, needs one")
+    if being_written(files[0]):
+        raise BagError(Reason.UNFINISHED, f"{path}: is being recorded; wait for its recorder's end")
     found = salvage(files[0])
     header = found.header if found.header is not None else _sidecar(path)
     if header is None:
@@ -174,13 +176,12 @@ def recover(path: Path) -> Recovery:
         entry["name"]: Topic(name, entry["type"], latched=entry["latched"], on_wire=entry["name"])
         for name, entry in header["topics"].items()
     }
-    name = path.name.removesuffix(PART_SUFFIX) + RECOVERED_SUFFIX
     # In the order of the header, the number of a channel is known even where its record is lost.
     order = dict(enumerate(topics.values(), start=1))
     opening = {
         key: value for key, value in header.items() if key not in ("messages", "files", "header_sha256")
     }
-    writer = BagWriter(path.parent, name, topics.values(), store, opening)
+    writer = BagWriter(path.parent, recovered_as(path).name, topics.values(), store, opening)
     for message in found.messages:
         channel = found.channels.get(message.channel_id)
         topic = topics[channel.topic] if channel is not None else order[message.channel_id]
@@ -207,6 +208,11 @@ def recover(path: Path) -> Recovery:
     return Recovery(path, result, len(times), len(found.damaged), lost, seconds)
 
 
+def recovered_as(path: Path) -> Path:
+    """The bag that recovery makes of a bag."""
+    return path.with_name(path.name.removesuffix(PART_SUFFIX) + RECOVERED_SUFFIX)
+
+
 def _sidecar(path: Path) -> dict[str, Any] | None:
     """The header beside the messages, where it is intact."""
     try:
@@ -219,7 +225,7 @@ def _sidecar(path: Path) -> dict[str, Any] | None:
 def broken(folder: Path) -> Iterator[Path]:
     """Bags in a folder that are not intact and were not recovered yet."""
     for path in bags_in(folder):
-        if (path.parent / (path.name.removesuffix(PART_SUFFIX) + RECOVERED_SUFFIX)).exists():
+        if recovered_as(path).exists():
             continue
         try:
             Bag(path)

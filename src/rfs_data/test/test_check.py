@@ -7,6 +7,7 @@ import pytest
 from handmade_bags import Script
 
 from rfs_data import check
+from rfs_data.recover import recover
 from rfs_data.schema import mcap_name
 
 
@@ -53,6 +54,17 @@ def test_lost_messages_end_with_3_though_the_bag_can_be_read(tmp_path, capsys):
     code, said = run(capsys, tmp_path)
     assert code == 3
     assert "camera/depth: 97 of 100 messages were received" in said
+
+
+def test_a_recovered_bag_speaks_for_what_it_was_recovered_from(tmp_path, capsys):
+    file = handmade.write(tmp_path, name="a") / mcap_name("a")
+    file.write_bytes(file.read_bytes()[:-2000])
+    assert run(capsys, tmp_path)[0] == 3
+    recover(tmp_path / "a")
+    code, said = run(capsys, tmp_path)
+    assert code == 0
+    assert "1 of 1 bags are whole" in said
+    assert "recovered from a" in said
 
 
 def test_a_folder_without_bags_is_an_error_of_usage(tmp_path, capsys):

@@ -147,3 +147,16 @@ def test_the_command_says_where_nothing_is_left(tmp_path, capsys):
         recover.main([str(tmp_path)])
     assert ended.value.code == 3
     assert "nothing recovered" in capsys.readouterr().out
+
+
+def test_a_bag_that_is_being_recorded_is_left_alone(tmp_path):
+    script = Script()
+    writer = BagWriter(tmp_path, "live", TOPICS, typestore(), handmade.header(script, "live"))
+    for topic, stamp, data in handmade.messages(script):
+        writer.write(topic, stamp, stamp, 0, data)
+    writer.flush()
+    with pytest.raises(BagError, match="is being recorded"):
+        recover.recover(tmp_path / "live.part")
+    assert [path.name for path in tmp_path.iterdir()] == ["live.part"]
+    writer.abandon()
+    assert recover.recover(tmp_path / "live.part").result.exists()

@@ -299,7 +299,7 @@ class EpisodeManager(Node):
         last_id = records[-1].id if records else ""
         complete = not records or all(
             self._numbers.get(node, {}).get("finished_episode") == last_id
-            for node in ("policy_node", "sim_node")
+            for node in ("policy_node", "sim_node", *(("recorder_node",) if self.config.recorder else ()))
         )
         waited_s = now_s - self._over_s if self._over_s is not None else 0.0
         if not complete and waited_s < _LAST_NUMBERS_TIMEOUT_S:

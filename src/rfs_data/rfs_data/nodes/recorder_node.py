@@ -83,8 +83,18 @@ class RecorderNode(Node):
         # rclpy looks at the signature to find out that the second argument is wanted.
         def received(data: bytes, info: dict[str, Any]) -> None:
             callback(data, info)
+            # The executor hands over one message of a topic, then looks at all others: what comes five
+            # times as often would fall behind.
+            self._drain(recorded)
 
-        return topic, self.create_subscription(kind, topic.name, received, qos, raw=True), kind
+        recorded = (topic, self.create_subscription(kind, topic.name, received, qos, raw=True), kind)
+        return recorded
+
+    def _drain(self, recorded: tuple[Topic, Any, type]) -> None:
+        """Take every message of a topic that has arrived."""
+        topic, subscription, kind = recorded
+        while (taken := subscription.handle.take_message(kind, True)) is not None:
+            self._on_message(topic, *taken)
 
     # Messages
 
@@ -140,7 +150,12 @@ class RecorderNode(Node):
 
     def _on_tick(self) -> None:
         self._ask_parameters()
+        if self.recorder.due:
+            # What has arrived belongs to the episode that is closed now.
+            for recorded in self._recorded:
+                self._drain(recorded)
         self.recorder.tick()
+        news = bool(self.recorder.events)
         while self.recorder.events:
             event = self.recorder.events.popleft()
             # rclpy remembers a severity for every line of code: one line each.
@@ -150,6 +165,8 @@ class RecorderNode(Node):
                 self.get_logger().warning(event.sentence)
             else:
                 self.get_logger().info(event.sentence)
+        if news:
+            self._diagnose()  # whoever waits for a bag to be on the disk hears of it now
 
     def _diagnose(self) -> None:
         status = self.recorder.status
@@ -182,9 +199,8 @@ class RecorderNode(Node):
 
     def destroy_node(self) -> None:
         """Take what has arrived, close the bag, then the node."""
-        for topic, subscription, kind in self._recorded:
-            while (taken := subscription.handle.take_message(kind, True)) is not None:
-                self._on_message(topic, *taken)
+        for recorded in self._recorded:
+            self._drain(recorded)
         self.recorder.stop()
         self._on_tick()
         super().destroy_node()
