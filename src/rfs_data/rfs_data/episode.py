@@ -253,7 +253,7 @@ def _assemble(bag: Bag, shortest: int) -> Episode:
         truncated=ended & (not terminated),
         success=np.array([row[m][-1] for row, m in zip(rewards["success"], mask, strict=True)], dtype=bool)
         & ~(ended & terminated),
-        warnings=tuple(_warnings(bag, mask, verified)),
+        warnings=(*_warnings(bag, mask, verified), *_silences(got.corrections, end, gate)),
     )
     _require_finite(episode)
     return episode
@@ -458,6 +458,23 @@ def _warnings(bag: Bag, mask: BoolArray, verified: BoolArray) -> Iterable[tuple[
             Reason.MISSING_STEPS,
             f"{unverified} of {int(mask.sum())} steps: the target that the gate sent is not the one that "
             "the recorded actions lead to",
+        )
+
+
+def _silences(
+    corrections: list[tuple[int, FloatArray, bool]], end: int, gate: GateConfig
+) -> Iterable[tuple[Reason, str]]:
+    """Times at which a device that was correcting was not heard any more."""
+    stale_ns = round(gate.stale_correction_s * _NS_PER_S)
+    during = sorted((c for c in corrections if c[0] < end), key=lambda c: c[0])
+    next_ns = [*(c[0] for c in during[1:]), end]
+    silent = [(c[0], n) for c, n in zip(during, next_ns, strict=False) if c[2] and n - c[0] > stale_ns]
+    if silent:
+        since, until = silent[0]
+        yield (
+            Reason.CORRECTION_LOST,
+            f"correction/residual fell silent while a human corrected, {len(silent)} times, first for "
+            f"{(until - since) / _NS_PER_S:.2f} s: its residual faded out; was the device unplugged?",
         )
 
 

@@ -34,6 +34,8 @@ class Reason(enum.Enum):
     """Decisions or observations between its first and last step are not there."""
     NOT_FINITE = "not_finite"
     """NaN or infinity among its values."""
+    CORRECTION_LOST = "correction_lost"
+    """The human's device fell silent while it was correcting; its residual faded out."""
     LOST_MESSAGES = "lost_messages"
     """Fewer messages than were published; every step is there all the same."""
 

@@ -48,11 +48,17 @@ def git_revision(folder: Path) -> dict[str, Any]:
         return {"revision": "", "changed": None}
 
 
-def specs(task: str) -> dict[str, Any]:
-    """What the arrays of an episode mean."""
+def specs(task: str, checkpoint_header: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What the arrays of an episode mean.
+
+    Args:
+        task: Name of the task.
+        checkpoint_header: Of the policy that acts; where it is not known, the task's own observation counts.
+    """
+    policy = checkpoint_header or {}
     return {
-        "action_spec": robot.DEFAULT_ACTION_SPEC.to_dict(),
-        "observation_spec": tasks.load(task).OBSERVATION_SPEC.to_dict(),
+        "action_spec": policy.get("action_spec", robot.DEFAULT_ACTION_SPEC.to_dict()),
+        "observation_spec": policy.get("observation_spec", tasks.load(task).OBSERVATION_SPEC.to_dict()),
         "robot": {
             "base_frame": robot.BASE_FRAME,
             "arm_joints": list(robot.ARM_JOINT_NAMES),

@@ -48,6 +48,8 @@ class Script:
     without_topics: frozenset[str] = frozenset()
     nan_at: tuple[str, int] | None = None
     """Topic and control step of a reward or arm state that is not a number."""
+    points_at: tuple[int, ...] = ()
+    """Control steps at which there is a cloud of two points, both at 0.1 times the step."""
     header: dict[str, Any] = field(default_factory=dict)
     """Fields of the header to replace."""
 
@@ -189,6 +191,8 @@ class _Wire:
         if spoilt == ("arm/joint_states", step):
             arm = arm * np.nan
         reward = np.nan if spoilt == ("reward", step) else reward_of(step)
+        if step in self.script.points_at:
+            self.points(step)
         self.joints("arm/joint_states", step, robot.ARM_JOINT_NAMES, arm)
         self.joints("hand/joint_states", step, robot.HAND_JOINT_NAMES, hand)
         self.pose("arm/current_pose", step, palm)
@@ -198,6 +202,15 @@ class _Wire:
         self.send("hand/contacts", step, name=list(robot.CONTACT_NAMES), in_contact=touching)
         over = self.script.terminated_at == step
         self.send("reward", step, total=reward, valid=True, success=step % 2 == 0, terminated=over)
+
+    def points(self, step: int) -> None:
+        values = np.full((2, 3), 0.1 * step, dtype=np.float32)
+        fields = [
+            self._fill("sensor_msgs/msg/PointField", {"name": n, "offset": 4 * i, "datatype": 7, "count": 1})
+            for i, n in enumerate("xyz")
+        ]
+        data = values.view(np.uint8).ravel()
+        self.send("perception/points", step, fields=fields, point_step=12, width=2, height=1, data=data)
 
     def joints(self, topic: str, step: int, names: tuple[str, ...], position: np.ndarray) -> None:
         self.send(topic, step, name=list(names), position=np.asarray(position, dtype=np.float64))

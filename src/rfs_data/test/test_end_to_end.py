@@ -148,6 +148,7 @@ def test_the_header_says_what_was_deployed(run_dir, pairs):
         header = episode.header
         assert header["checkpoint"]["id"] == report["checkpoint_id"]
         assert header["checkpoint"]["header"]["task"] == "grasp"
+        assert header["observation_spec"] == header["checkpoint"]["header"]["observation_spec"]
         assert header["parameters"]["gate_node"]["tick_source"] == "state"
         assert header["parameters"]["sim_node"]["run_dir"] == str(run_dir)
         assert header["clock"] == "simulated"

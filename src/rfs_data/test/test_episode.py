@@ -6,7 +6,7 @@ import pytest
 from handmade_bags import DT, SPEC, START, A, H, Script
 
 from rfs_core import robot
-from rfs_core.specs import ActionSpec, ObservationSpec
+from rfs_core.specs import ActionSpec, ObservationSpec, Part
 from rfs_core.tasks import grasp
 from rfs_data.episode import read_episode
 from rfs_data.errors import BagError, Reason
@@ -71,6 +71,10 @@ def test_a_correction_that_stops_arriving_is_released_after_200_ms(tmp_path):
     x = episode.human.reshape(-1, A)[:, 0]
     np.testing.assert_allclose(x, [0, 0.01, 0.01, 0.01, 0.01, 0.00625, 0.0025, 0, 0, 0], atol=1e-12)
     assert episode.verified.all()
+    # Silent from step 1 to the end at step 10: 9 * 50 ms.
+    ((reason, sentence),) = episode.warnings
+    assert reason is Reason.CORRECTION_LOST
+    assert "first for 0.45 s" in sentence
 
 
 def test_which_correction_was_in_force_is_found_from_the_targets(tmp_path):
@@ -186,3 +190,15 @@ def test_lost_messages_are_told_though_every_step_is_there(tmp_path):
     ((reason, sentence),) = read_episode(path).warnings
     assert reason is Reason.LOST_MESSAGES
     assert sentence == "arm/joint_states: 97 of 100 messages were received"
+
+
+def test_a_policy_that_sees_points_is_given_the_newest_cloud_of_300_ms(tmp_path):
+    spec = ObservationSpec((Part("points", (2, 3), "m", -2.0, 2.0), *grasp.OBSERVATION_SPEC.parts[:1]))
+    header = {"observation_spec": spec.to_dict()}
+    path = handmade.write(tmp_path, Script(decisions=3, points_at=(0, 3, 6), header=header), name="seen")
+    seen = spec.unpack(read_episode(path, SPEC, spec).observation)
+    # Decisions at the steps 0, 2, 4 and the end at 6 see the clouds of 0, 0, 3 and 6.
+    np.testing.assert_allclose(seen["points"][:, 0, 0], [0.0, 0.0, 0.3, 0.6], rtol=1e-6)
+    # Step 8 is 400 ms after the only cloud.
+    path = handmade.write(tmp_path, Script(decisions=5, points_at=(0,), header=header), name="blind")
+    assert "at step 4 there is no message on perception/points" in refused(path, Reason.MISSING_STEPS)

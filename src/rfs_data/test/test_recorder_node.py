@@ -19,7 +19,7 @@ from rfs_data.recover import recover
 
 DOMAIN = 70 + os.getpid() % 25
 """Of its own, also beside another run of these tests."""
-KILLS = int(os.environ.get("RFS_KILLS", "3"))
+KILLS = int(os.environ.get("RFS_KILLS", "2"))
 """The figure is measured with RFS_KILLS=50."""
 
 

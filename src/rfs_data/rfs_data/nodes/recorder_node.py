@@ -109,9 +109,10 @@ class RecorderNode(Node):
 
     def _header(self, info: EpisodeInfo) -> dict[str, Any]:
         """What stands in a header besides the episode itself."""
+        checkpoint = self._checkpoint()
         return {
-            **provenance.specs(info.task),
-            "checkpoint": self._checkpoint(),
+            **provenance.specs(info.task, checkpoint["header"]),
+            "checkpoint": checkpoint,
             "calibration": self._calibration,
             "software": self._software,
             "parameters": self._parameters_found,
