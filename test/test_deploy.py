@@ -9,6 +9,7 @@ import pytest
 from probe import Probe
 
 import checkpoints
+from rfs_core.tasks import stack
 from rfs_learning.evaluate import play
 from rfs_learning.policy import Policy
 from rfs_learning.vec_env import make_env
@@ -63,6 +64,20 @@ def test_a_deployment_reports_its_episodes_repeats_itself_and_agrees_with_evalua
         assert row["total_reward"] == pytest.approx(episode.reward, abs=1e-6)
 
 
+def test_a_task_with_a_target_is_deployed_as_it_is_evaluated(deploy, tmp_path):
+    """The brick is in the hand when the episode begins, and the target comes by a topic of its own."""
+    spec = stack.OBSERVATION_SPEC
+    path = checkpoints.write(tmp_path / "stack.safetensors", task="stack", observation_spec=spec)
+    deployment = deploy(task="stack", checkpoint=path, episodes=2, seed=SEED)
+    assert deployment.wait() == 0, deployment.output()
+    rows = deployment.report()["episodes"]
+    env = make_env("mujoco", "stack", 2, autoreset=False)
+    policy = Policy.load(path, env.action_spec, spec)
+    episodes = play(policy, env, SEED, np.arange(2))
+    assert [row["steps"] for row in rows] == [episode.length for episode in episodes]
+    assert [row["total_reward"] for row in rows] == pytest.approx([e.reward for e in episodes], abs=1e-6)
+
+
 def test_a_namespace_moves_everything_and_a_params_file_changes_nodes(
     deploy, gentle_checkpoint, tmp_path, ros_domain
 ):
@@ -101,7 +116,7 @@ def test_a_namespace_moves_everything_and_a_params_file_changes_nodes(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"task": "juggle"}, "Valid options are: ['grasp', 'kit', 'place', 'stack']"),
+        ({"task": "juggle"}, "Valid options are: ['grasp', 'kit', 'place', 'pour', 'stack']"),
         ({"robot": "real"}, "in simulation only"),
         ({"robot": "emulated"}, "in simulation only"),
         ({"episodez": 3}, "known: a0, camera, checkpoint, episodes"),
