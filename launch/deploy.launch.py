@@ -35,7 +35,7 @@ from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
 
-TASKS = ["grasp", "kit", "place", "stack"]
+TASKS = ["grasp", "kit", "place", "pour", "stack"]
 NODES = ["sim_node", "gate_node", "policy_node", "episode_manager", "recorder_node"]
 
 # A policy that dies within an episode makes the gate hold and the episode manager report: that takes a while.

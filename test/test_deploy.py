@@ -85,7 +85,7 @@ def test_a_namespace_moves_everything_and_a_params_file_changes_nodes(
     params.write_text("/**/episode_manager:\n  ros__parameters: {episodes: 1}\n")
     probe = Probe(ros_domain)  # there before the others, so that it hears of each as it starts
     deployment = deploy(
-        checkpoint=gentle_checkpoint, namespace="lab", params_file=params, real_time_factor=1.0, a0="zero"
+        checkpoint=gentle_checkpoint, namespace="lab", params_file=params, real_time_factor=0.2, a0="zero"
     )
     deployment.wait_for("all nodes are there")
     expected = {(name, "/lab") for name in ("sim_node", "gate_node", "policy_node", "episode_manager")}
@@ -109,8 +109,8 @@ def test_a_namespace_moves_everything_and_a_params_file_changes_nodes(
     report = deployment.report()
     assert report["episodes_finished"] == 1  # from the file, not the argument's default of 10
     assert report["a0"] == "zero"
-    # 3.2 s of robot time at real time: not faster than the wall allows.
-    assert report["real_time_factor"] < 1.05
+    # At a fifth of real time a busy machine answers within its 250 ms a step; nothing may go faster.
+    assert report["real_time_factor"] < 0.21
 
 
 @pytest.mark.parametrize(

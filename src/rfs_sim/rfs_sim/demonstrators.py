@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from rfs_core import tasks
 from rfs_core.errors import RfsError
-from rfs_sim import demonstrator, kit_demonstrator, set_down_demonstrator
+from rfs_sim import demonstrator, kit_demonstrator, pour_demonstrator, set_down_demonstrator
 from rfs_sim.demonstrator import GraspDemonstrator
 from rfs_sim.kit_demonstrator import KitDemonstrator
+from rfs_sim.pour_demonstrator import PourDemonstrator
 from rfs_sim.set_down_demonstrator import SetDownDemonstrator
 
 
@@ -49,6 +50,7 @@ KINDS: dict[str, Kind] = {
     ),
     "kit": Kind(KitDemonstrator, kit_demonstrator.VARIANTS),
     "place": Kind(SetDownDemonstrator, set_down_demonstrator.variants(set_down_demonstrator.PLACE)),
+    "pour": Kind(PourDemonstrator, pour_demonstrator.VARIANTS),
     "stack": Kind(SetDownDemonstrator, set_down_demonstrator.variants(set_down_demonstrator.STACK)),
 }
 """By the task's name."""

@@ -14,7 +14,7 @@ The model's world frame is the base frame `fr3_link0`; the table's top is its pl
 """
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -342,7 +342,7 @@ def _object(world: ET.Element, name: str, solids: tuple[Solid, ...]) -> None:
     body = ET.SubElement(world, "body", name=name, pos="0.5 0 0.03")
     ET.SubElement(body, "freejoint", name=name)
     ET.SubElement(
-        body, "inertial", pos="0 0 0", mass="0.1", diaginertia="6e-05 6e-05 6e-05"
+        body, "inertial", pos=_numbers(centroid(solids)), mass="0.1", diaginertia="6e-05 6e-05 6e-05"
     )  # of a 6 cm cube; a reset writes the drawn object's
     tiny = UNUSED_SLOT_SIZE
     for kind in SLOT_KINDS:
@@ -405,6 +405,13 @@ def _mujoco_size(solid: Solid) -> tuple[float, ...]:
     if solid.kind == "box":
         return solid.size
     return solid.size[:1] if solid.kind == "sphere" else (solid.size[0], solid.size[2])
+
+
+def centroid(solids: Sequence[Solid]) -> tuple[float, ...]:
+    """Centre of mass of solids of even density, m; the origin of none. Shape: (3,)"""
+    volumes = [volume_of(solid) for solid in solids]
+    middle = sum((v * np.array(s.position) for v, s in zip(volumes, solids, strict=True)), np.zeros(3))
+    return tuple(float(x) for x in middle / (sum(volumes) or 1.0))
 
 
 def volume_of(solid: Solid) -> float:

@@ -69,22 +69,21 @@ def shape_inertia(shape: ObjectShape, mass: float) -> Array:
     raise ValueError(f"shape '{shape.kind}' is not one of {', '.join(mjcf.SLOT_KINDS)}")
 
 
-def solids_inertia(solids: Sequence[Solid], mass: float) -> tuple[Array, Array]:
-    """Centre of mass (m) and moments about it (kg m^2) of boxes, unturned, of even density in one body.
+def solids_inertia(solids: Sequence[Solid], mass: float) -> Array:
+    """Moments about the centre of mass of solids, unturned, of even density in one body, kg m^2.
 
     By the parallel axis theorem; the products of inertia are left out, so the body should be symmetric about
-    two of the planes through its centre. Shapes: (3,), (3,)
+    two of the planes through its centre. Shape: (3,)
     """
     volumes = np.array([mjcf.volume_of(s) for s in solids])
     masses = mass * volumes / volumes.sum()
-    middles = np.array([s.position for s in solids])
-    centre = masses @ middles / mass
+    centre = np.array(mjcf.centroid(solids))
     inertia = np.zeros(3)
-    for part, m, middle in zip(solids, masses, middles, strict=True):
-        x, y, z = middle - centre
+    for part, m in zip(solids, masses, strict=True):
+        x, y, z = np.array(part.position) - centre
         inertia += shape_inertia(ObjectShape("", part.kind, part.size), m)
         inertia += m * np.array([y * y + z * z, x * x + z * z, x * x + y * y])
-    return centre, inertia
+    return inertia
 
 
 def apply_start(
@@ -97,8 +96,7 @@ def apply_start(
     model.geom_friction[geom, 0] = start.object_friction
     model.body_mass[index.object_body] = start.object_mass
     if solid:
-        centre, inertia = solids_inertia(start.shape.solids, start.object_mass)
-        model.body_ipos[index.object_body], model.body_inertia[index.object_body] = centre, inertia
+        model.body_inertia[index.object_body] = solids_inertia(start.shape.solids, start.object_mass)
     else:
         model.body_inertia[index.object_body] = shape_inertia(start.shape, start.object_mass)
     for position, damper, kp, kv, gain in (

@@ -12,9 +12,15 @@ from typing import Any
 
 from rfs_core.config import from_mapping
 from rfs_core.errors import RfsError
-from rfs_core.tasks import grasp, kit, place, stack
+from rfs_core.tasks import grasp, kit, place, pour, stack
 
-TASKS: dict[str, ModuleType] = {"grasp": grasp, "kit": kit, "place": place, "stack": stack}
+TASKS: dict[str, ModuleType] = {
+    "grasp": grasp,
+    "kit": kit,
+    "place": place,
+    "pour": pour,
+    "stack": stack,
+}
 """Every task by its name."""
 
 

@@ -1,9 +1,9 @@
 """Kit: put the brick in the hand into a tray that is little larger, and let go.
 
-The tray is four walls around a square, 6 mm wider than the brick on every side, its rim 1.5 cm high (RFS
-paper, task Kit: a fixture of little clearance). It is fixed to the table, turned by up to 0.2 rad, so the
-brick has to be turned as well as carried: centred, it goes in while it is turned from the tray by less than
-0.2 rad.
+Kit is one of the six tasks of the RFS paper; the numbers are ours. The tray is four walls around a square,
+6 mm wider than the brick on every side, its rim 1.5 cm high. It is fixed to the table, turned by up to 0.2
+rad, so the brick has to be turned as well as carried: centred, it goes in while it is turned from the tray
+by less than 0.2 rad.
 Success: the brick inside and well below the rim, upright, released, the palm away, at rest.
 
 The terms are those of `set_down`, with two more: how well the brick is turned, and how deep it is in.
