@@ -142,7 +142,9 @@ class LeapDriver:
         self._temperature = np.full(16, np.nan)
         self._voltage = np.full(16, np.nan)
         self._currents: list[int] = []
-        """Goal currents that the servos have, mA."""
+        """Goal currents that the servos have, mA; empty where they must be written."""
+        self._soft = np.ones(16, dtype=bool)
+        """Joints whose torque came on last time: they start softly, the others held already."""
         self._outcomes: deque[bool] = deque(maxlen=_WINDOW)
         self._in_a_row = self._failures_ever = self._cycles = self._faults = self._connections = 0
         self._next_try = self._next_health = 0.0
@@ -189,7 +191,7 @@ class LeapDriver:
             return "already holding"
         if self._phase is not Phase.READY or self._bus is None:
             raise DriverError(f"the hand is {self._phase.value}: {self._reason or 'connect first'}")
-        self._begin(self._bus)
+        self._begin(self._bus, np.ones(16, dtype=bool))
         self._enabled = True
         return "torque is on: the hand holds where it is"
 
@@ -219,11 +221,11 @@ class LeapDriver:
         bus = self._bus
         try:
             self._require_all(bus)
+            settings = self._settings(bus, MOTORS)
             # Nobody is served while servos restart: the others shall not take that for our end.
             self._write_all_sure(bus, xl330.BUS_WATCHDOG, dict.fromkeys(MOTORS, 0), check=False)
             self._read_health(bus)
             self._require_cool()
-            settings = self._settings(bus, MOTORS)
             broken = list(_errors(settings))
             for joint in broken:
                 bus.reboot(joint.motor)
@@ -236,7 +238,9 @@ class LeapDriver:
             off = [joint for joint in JOINTS if joint in broken or not _value(settings, joint, _TORQUE)]
             self._set_up(bus, off)
             if self._enabled:
-                self._begin(bus)
+                expired = xl330.WATCHDOG_EXPIRED
+                stopped = [j for j in JOINTS if _value(settings, j, xl330.BUS_WATCHDOG) == expired]
+                self._begin(bus, np.array([joint in off or joint in stopped for joint in JOINTS]))
         except BusError as error:
             if error.kind is Kind.UNPLUGGED:
                 self._lose_port(error)
@@ -309,11 +313,14 @@ class LeapDriver:
 
     def _send_goal(self, bus: Bus, goal: Array, now: float) -> None:
         shares = derating(np.nan_to_num(self._temperature, nan=0.0), self._config)
-        currents = _milliamperes(self._config.currents * shares * self._stream.softness(now))
+        currents = _milliamperes(self._config.currents * shares * self._softness(now))
         if currents != self._currents:
             bus.write_all(xl330.GOAL_CURRENT, dict(zip(MOTORS, currents, strict=True)))
             self._currents = currents
         bus.write_all(xl330.GOAL_POSITION, dict(zip(MOTORS, leap_table.ticks(goal), strict=True)))
+
+    def _softness(self, now: float) -> Array:
+        return np.where(self._soft, self._stream.softness(now), 1.0)
 
     def _check_settings(self, settings: Mapping[int, bytes]) -> None:
         """Faults that a servo tells by its registers."""
@@ -329,6 +336,9 @@ class LeapDriver:
                 "s, as when this machine is overloaded; call hand/recover"
             )
             return
+        if [_value(settings, joint, xl330.GOAL_CURRENT) for joint in JOINTS] != self._currents:
+            # Nobody confirms goals: one that was lost on the wire is sent again.
+            self._currents = []
         limp = [joint for joint in JOINTS if not _value(settings, joint, _TORQUE)]
         if limp:
             self._fault(
@@ -510,19 +520,25 @@ class LeapDriver:
                 return
         raise DriverError(f"{_names(wrong)} did not take {register.name}: restart the hand's power")
 
-    def _begin(self, bus: Bus) -> None:
-        """Torque on where the fingers are."""
+    def _begin(self, bus: Bus, soft: Array) -> None:
+        """Torque on where the fingers are.
+
+        Args:
+            bus: open.
+            soft: joints that begin where they are measured, softly; the others hold already and go on with
+                the goal they have, so that a grip survives the recovery of one finger. Shape: (16,), bool.
+        """
         self._read_health(bus)
         self._require_cool()
         blocks = self._again(lambda: bus.read_all(MOTORS, xl330.PRESENT_CURRENT, xl330.PRESENT_POSITION))
         state = _measurement(blocks, self._clock())  # type: ignore[arg-type]
-        self._require_plausible(state.position)
+        self._require_plausible(np.where(soft, state.position, self._stream.goal))
         now = self._clock()
-        self._stream.begin(state.position, now)
-        self._state = state
+        self._stream.begin(np.where(soft, state.position, self._stream.goal), now)
+        self._state, self._soft = state, soft
         self._currents = []
         self._write_all_sure(bus, xl330.BUS_WATCHDOG, dict.fromkeys(MOTORS, 0))
-        first = _milliamperes(self._config.currents * self._stream.softness(now))
+        first = _milliamperes(self._config.currents * self._softness(now))
         self._write_all_sure(bus, xl330.GOAL_CURRENT, dict(zip(MOTORS, first, strict=True)))
         goal = dict(zip(MOTORS, leap_table.ticks(self._stream.goal), strict=True))
         self._write_all_sure(bus, xl330.GOAL_POSITION, goal)

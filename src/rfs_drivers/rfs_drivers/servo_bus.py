@@ -76,7 +76,11 @@ class ServoBus:
         self._readers: dict[tuple[int, int, tuple[int, ...]], Any] = {}
         try:
             opened = self._handler.setBaudRate(baud_rate)
+            if opened:
+                # Two programs on one bus would take each other's answers.
+                self._handler.ser.exclusive = True
         except (OSError, termios.error) as error:
+            self.close()
             raise DriverError(_cannot_open(port, error)) from error
         if not opened:
             raise DriverError(f"{port} cannot run at {baud_rate} baud; the LEAP hand's servos use 4000000")

@@ -187,6 +187,13 @@ def test_targets_before_torque_is_on_are_refused_and_not_remembered() -> None:
     np.testing.assert_allclose(bench.states[-1].position, 0.0, atol=2e-3)
 
 
+def test_a_goal_current_that_was_lost_on_the_wire_is_sent_again() -> None:
+    bench = Bench().start()
+    bench.bus.servos.servo(6).put(xl330.GOAL_CURRENT, 70)
+    bench.run(0.3, 0.3)
+    assert bench.registers(xl330.GOAL_CURRENT) == [350] * 16
+
+
 def test_disabling_takes_torque_and_watchdog_off() -> None:
     bench = Bench().start()
     bench.driver.disable()
@@ -314,9 +321,13 @@ def test_an_overloaded_servo_is_named_and_recovered_by_a_restart_once_it_is_free
     with pytest.raises(DriverError, match=r"if_pip \(motor 2\) reports overload again after a restart"):
         bench.driver.recover()
     bench.bus.servos.servo(2).overloaded = False
+    goals = bench.registers(xl330.GOAL_POSITION)
     assert bench.driver.recover() == "recovered, restarted if_pip (motor 2): the hand is holding"
     assert bench.registers(xl330.POSITION_P)[2] == 600
     assert bench.registers(xl330.HARDWARE_ERROR) == [0] * 16
+    # The others keep goal and current, and with them the grip; the restarted one begins with a fifth.
+    assert [g for m, g in enumerate(bench.registers(xl330.GOAL_POSITION)) if m != 2] == goals[:2] + goals[3:]
+    assert bench.registers(xl330.GOAL_CURRENT) == [70 if motor == 2 else 350 for motor in ALL]
     bench.run(1.5, 0.5)
     np.testing.assert_allclose(bench.states[-1].position, 0.5, atol=0.01)
 

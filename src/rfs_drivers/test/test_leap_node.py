@@ -17,6 +17,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
@@ -24,6 +25,7 @@ from std_srvs.srv import Trigger
 
 from rfs_core import robot
 from rfs_drivers.emulated.leap_bus_process import EmulatedLeapBus
+from rfs_drivers.nodes.leap_node import LeapNode
 
 pytest.importorskip("dynamixel_sdk", reason="needs dynamixel-sdk: make setup EXTRAS=drivers")
 
@@ -275,9 +277,11 @@ def test_without_a_port_configuring_fails_with_the_udev_rule_and_works_once_it_i
 
 
 def test_a_configuration_out_of_range_is_refused_and_named(hand: EmulatedLeapBus) -> None:
-    desk = Desk(hand.port, current=0.9)
+    rclpy.init(args=["--ros-args", "-p", f"port:={hand.port}", "-p", "current:=0.9"], domain_id=DOMAIN)
+    node = LeapNode()
     try:
-        assert not desk.change(Transition.TRANSITION_CONFIGURE)
-        desk.until(lambda: "0.9 A, allowed: 0.05 to 0.55 A" in desk.messages[-1], "the range")
+        assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+        assert "0.9 A, allowed: 0.05 to 0.55 A" in node.diagnostics().status[0].message
     finally:
-        desk.close()
+        node.destroy_node()
+        rclpy.shutdown()

@@ -158,6 +158,14 @@ def test_what_is_no_serial_port_is_refused(tmp_path: Path) -> None:
         ServoBus(str(path), 4_000_000, 0.05)
 
 
+def test_a_second_program_on_the_bus_is_refused(hand: EmulatedLeapBus, bus: ServoBus) -> None:
+    with pytest.raises(DriverError, match="is another program using the hand"):
+        open_bus(hand)
+    assert bus.ping(3) == 1200
+    bus.close()
+    open_bus(hand).close()
+
+
 def test_a_rate_that_the_bus_does_not_have_is_refused(hand: EmulatedLeapBus) -> None:
     with pytest.raises(DriverError, match="cannot run at 1234567 baud"):
         ServoBus(hand.port, 1_234_567, 0.05)

@@ -4,6 +4,7 @@ The fault interface is `LeapBus.perform`; `leap_bus_main` puts it on a pipe of J
 
     {"do": "status"}
     {"do": "faults", "drop": 0.1, "delay_ms": 50, "corrupt": 0.05}   of replies; "clear" resets all
+    {"do": "faults", "lose": 0.1}                                    of instructions
     {"do": "missing", "motor": 13, "on": true}                       a servo that does not answer
     {"do": "overload", "motor": 2, "on": true}                       until "on": false and a reboot
     {"do": "temperature", "motor": 7, "celsius": 72}
@@ -43,6 +44,8 @@ class Faults:
     """Probability that a reply is lost."""
     corrupt: float = 0.0
     """Probability that a reply is damaged."""
+    lose: float = 0.0
+    """Probability that an instruction does not reach the servos."""
     delay_ms: float = 0.0
     """Added to every reply."""
 
@@ -133,7 +136,7 @@ class LeapBus:
         now = time.monotonic()
         for instruction in self._parser.feed(data):
             self.packets += 1
-            if now < self._stalled_until:
+            if now < self._stalled_until or (self.faults.lose and self._random.random() < self.faults.lose):
                 continue
             self.servos.advance(now)
             for reply in self.servos.answer(instruction, now):

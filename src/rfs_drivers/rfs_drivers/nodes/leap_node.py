@@ -191,6 +191,10 @@ class LeapNode(LifecycleNode):
         self._published += 1
 
     def _publish_diagnostics(self) -> None:
+        self._diagnostics.publish(self.diagnostics())
+
+    def diagnostics(self) -> DiagnosticArray:
+        """How the hand is, and why."""
         status = DiagnosticStatus(name=f"{self.get_fully_qualified_name().lstrip('/')}: hand")
         values: dict[str, str] = {"state": "unconfigured"}
         if self._refusal or self._driver is None:
@@ -212,7 +216,7 @@ class LeapNode(LifecycleNode):
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
+        return message
 
     # Services --------------------------------------------------------------------------------------------
 
