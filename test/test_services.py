@@ -10,7 +10,7 @@ from rfs_msgs.srv import FinishEpisode, LoadCheckpoint, StartEpisode
 def test_episodes_and_checkpoints_are_changed_by_service_between_episodes_only(
     deploy, gentle_checkpoint, probe, tmp_path
 ):
-    deployment = deploy(checkpoint=gentle_checkpoint, episodes=0, real_time_factor=0.5)
+    deployment = deploy(checkpoint=gentle_checkpoint, episodes=0, real_time_factor=0.1)
     episodes = probe.listen(EpisodeState, "episode/state")
     actions = probe.listen(PolicyAction, "policy/action")
     deployment.wait_for("all nodes are there", 90.0)
