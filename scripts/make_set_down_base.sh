@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
-# Make checkpoints/stack_base.safetensors or place_base.safetensors anew: demonstrations, the gate before any
-# training, training, evaluation, publication.
-#   scripts/make_set_down_base.sh stack|place [FOLDER OF THE RUN, default runs/TASK_base]
-# About five minutes on one core. The figures go into the checkpoint's header.
+# Make checkpoints/TASK_base.safetensors anew, of a task that begins with the object in the hand: demonstrations, what
+# tells before any training whether they serve, training, evaluation, publication.
+#   scripts/make_set_down_base.sh stack|place|kit|pour [FOLDER OF THE RUN, default runs/TASK_base]
+# About five minutes on one core; pour takes ten. The figures go into the checkpoint's header.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 task="${1:-}"
-if [ "$task" != stack ] && [ "$task" != place ]; then
-    echo "make_set_down_base: name a task, stack or place" >&2
+case "$task" in
+stack | place | kit | pour) ;;
+*)
+    echo "make_set_down_base: name a task: stack, place, kit or pour" >&2
     exit 1
-fi
+    ;;
+esac
 set +u
 # shellcheck source=activate
 . ./activate
@@ -21,7 +24,7 @@ if [ -e "$run" ]; then
 fi
 mkdir -p "$run"
 
-# Wrong on purpose, as rfs_sim.set_down_demonstrator says; failures are kept.
+# Wrong on purpose, as rfs_sim.set_down_demonstrator, kit_demonstrator and pour_demonstrator say; failures are kept.
 ros2 run rfs_sim collect_demonstrations --task "$task" --episodes 400 --seed 0 --out "$run/demos.npz"
 
 ros2 run rfs_learning base_trainer --ros-args \
@@ -29,7 +32,10 @@ ros2 run rfs_learning base_trainer --ros-args \
     -p steps:=8000 -p seed:=0
 checkpoint="$run/train/checkpoints/step_008000.safetensors"
 
-ros2 run rfs_sim separation --task "$task" --base "$checkpoint"
+case "$task" in
+stack | place) ros2 run rfs_sim separation --task "$task" --base "$checkpoint" ;;
+*) python -m rfs_sim.scripted_success --task "$task" --episodes 256 ;;
+esac
 
 # Episodes of another seed than the demonstrations'. "fine" is the same at half the physics step.
 evaluate() {

@@ -3,9 +3,9 @@
 It turns the brick upright, too, about the brick's centre, so that the hand's turning does not carry it away:
 a brick that is tilted by 0.1 rad in the hand would meet the rim 4 mm beside where its centre is.
 
-Its defects are those of `set_down_demonstrator`. The offset grows with the target's y from 2 mm along x and
-along y to 14 mm, more than the clearance of 6 mm for most of the trays; opened in part, the fingers lift the
-brick out again. `turn_bias` can be added: an angle by which it sets the brick down turned.
+Its defects are those of `set_down_demonstrator`. The offset grows with the target's y from nothing to 3 cm
+along x and along y; a brick slides in from up to 9 mm beside. Opened in part, the fingers lift the brick
+out again. `turn_bias` can be added: an angle by which it sets the brick down turned.
 """
 
 from collections.abc import Mapping
@@ -38,11 +38,12 @@ class KitDemonstratorConfig(SetDownDemonstratorConfig):
     )
     turn_speed: float = param(0.06, doc="Largest turn per control step and axis.", unit="rad", low=0.0)
     bias: tuple[float, float] = param(
-        (0.007, -0.007), doc="Where it aims beside the goal, base frame x, y.", unit="m"
+        (0.01, -0.01), doc="Where it aims beside the goal, base frame x, y.", unit="m"
     )
     bias_growth: float = param(
-        12.0, doc="Relative growth of the bias per metre that the target stands farther in y.", unit="1/m"
+        25.0, doc="Relative growth of the bias per metre that the target stands farther in y.", unit="1/m"
     )
+    spread: float = param(0.001, doc="Standard deviation of where it aims, per episode.", unit="m", low=0.0)
     turn_bias: float = param(0.0, doc="Where it aims, turned from the tray.", unit="rad")
     partial_share: float = param(0.4, doc="Share of the episodes with partial opening.", low=0.0, high=1.0)
     early_share: float = param(0.0, doc="Share of the episodes that open early.", low=0.0, high=1.0)
