@@ -76,6 +76,9 @@ def test_centring_pays_only_within_5_cm_of_the_goals_height_and_standing_within_
     assert stack.reward_terms(moved(dz=0.051))["centre"][0] == 0.0
     assert stack.reward_terms(moved(dz=0.009))["standing"][0] == 0.2
     assert stack.reward_terms(moved(dz=0.011))["standing"][0] == 0.0
+    # and with its centre on the platform, 5 cm to its edge
+    assert stack.reward_terms(moved(dx=0.049))["standing"][0] == 0.2
+    assert stack.reward_terms(moved(dx=0.051))["standing"][0] == 0.0
 
 
 def test_a_hand_at_the_brick_takes_released_and_success_and_leaves_standing() -> None:

@@ -58,6 +58,9 @@ def test_an_episode_starts_with_the_brick_held_and_everything_at_rest(
     env.reset(0)
     worlds = env.worlds
     first, contacts = worlds.state, worlds.state.contacts.copy()
+    # exactly as it was when it was kept, to the contacts' depth
+    kept = np.array([start.object_position for start in worlds.starts])
+    np.testing.assert_array_equal(first.object_pose.position, kept)
     assert contacts[:, 3].all()
     assert contacts[:, :3].any(axis=1).all()
     grip = np.array([start.hand_target for start in worlds.starts])
