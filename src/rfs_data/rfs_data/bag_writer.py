@@ -134,7 +134,7 @@ class BagWriter:
         )
         try:
             self._writer.start(profile="ros2", library="rfs_data")
-            self._writer.add_metadata(OPENING_RECORD, {HEADER_KEY: canonical_json(opening).decode()})
+            self._writer.add_metadata(OPENING_RECORD, {HEADER_KEY: canonical_json(sealed(opening)).decode()})
             self._register(typestore)
         except OSError:
             self._file.close()
@@ -196,7 +196,7 @@ class BagWriter:
         information = self._metadata(header)
         text = yaml.safe_dump(information, sort_keys=False)
         self._writer.flush()  # type: ignore[no-untyped-call]
-        self._writer.add_metadata(CLOSING_RECORD, {HEADER_KEY: canonical_json(header).decode()})
+        self._writer.add_metadata(CLOSING_RECORD, {HEADER_KEY: canonical_json(sealed(header)).decode()})
         self._writer.add_metadata("rosbag2", {"serialized_metadata": text})
         self._writer.finish()  # type: ignore[no-untyped-call]
         self._file.sync()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from mcap.opcode import Opcode
 from mcap.records import Channel, Chunk, Message, Metadata, Schema
 from mcap.stream_reader import MAGIC_SIZE, breakup_chunk
 from rich.console import Console
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 
 from rfs_core.errors import RfsError
 from rfs_data.bag_reader import READ_ERRORS, Bag, bags_in
@@ -107,15 +108,17 @@ def _take(found: Salvage, opcode: int, file: Any, length: int, offset: int) -> N
             case Opcode.METADATA:
                 record = Metadata.read(stream)
                 if record.name in (OPENING_RECORD, CLOSING_RECORD):
-                    found.header = json.loads(record.metadata[HEADER_KEY])
-                    found.closed = record.name == CLOSING_RECORD
+                    header = json.loads(record.metadata[HEADER_KEY])
+                    if not seal_holds(header):
+                        raise ValueError("the header's digest does not match")
+                    found.header, found.closed = header, record.name == CLOSING_RECORD
             case Opcode.SCHEMA:
                 schema = Schema.read(stream)
                 found.schemas[schema.id] = schema
             case Opcode.CHANNEL:
                 channel = Channel.read(stream)
                 found.channels[channel.id] = channel
-    except READ_ERRORS:
+    except (*READ_ERRORS, TypeError, AttributeError):
         found.damaged.append(offset)
 
 
@@ -155,6 +158,15 @@ def recover(path: Path) -> Recovery:
         BagError: nothing can be recovered, or it was recovered before.
         OSError: the disk refuses.
     """
+    try:
+        return _recover(path)
+    except (*READ_ERRORS, TypesysError, TypeError, AttributeError) as error:
+        # A header that says other things than headers do.
+        shutil.rmtree(path.with_name(recovered_as(path).name + PART_SUFFIX), ignore_errors=True)
+        raise BagError(Reason.DAMAGED, f"{path}: too damaged to recover: {error!r}") from error
+
+
+def _recover(path: Path) -> Recovery:
     files = sorted(path.glob("*.mcap"))
     if len(files) != 1:
         raise BagError(Reason.NOT_A_BAG, f"{path}: {len(files)} .mcap files in it, needs one")

@@ -1,5 +1,6 @@
 """What a killed recorder left, or a damaged disk, becomes a whole bag beside the old one."""
 
+import random
 import shutil
 
 import handmade_bags as handmade
@@ -160,3 +161,25 @@ def test_a_bag_that_is_being_recorded_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["live.part"]
     writer.abandon()
     assert recover.recover(tmp_path / "live.part").result.exists()
+
+
+def test_whatever_bits_are_flipped_recovery_ends_with_a_bag_or_a_sentence(tmp_path):
+    whole = unfinished(tmp_path / "whole", 2 * DECISIONS)
+    data = next(whole.glob("*.mcap")).read_bytes()
+    chosen = random.Random(0)
+    header_end = data.find(b"rfs_episode_opening") + 3000
+    results = []
+    for number in range(40):
+        flipped = bytearray(data)
+        # Every second time in the header, where nothing but sense protects it.
+        for _ in range(3):
+            flipped[chosen.randrange(header_end if number % 2 else len(data))] ^= 1 << chosen.randrange(8)
+        part = tmp_path / f"{number}.part"
+        part.mkdir()
+        (part / mcap_name(str(number))).write_bytes(flipped)
+        try:
+            results.append(read_episode(recover.recover(part).result, shortest=1).steps)
+        except BagError:
+            results.append(0)
+    assert max(results) > 0
+    assert not list(tmp_path.glob("*-recovered.part"))

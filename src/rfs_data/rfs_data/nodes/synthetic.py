@@ -22,7 +22,7 @@ from rfs_ros.conversions import stamp_msg
 
 _TICK_S = 0.01
 _SMALL = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-_LARGE = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
+_LARGE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 _LATCHED = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
 )

@@ -26,7 +26,8 @@ from rfs_sim.sim_config import STATE_PERIOD_NS, SimConfig
 from rfs_sim.world import Outcome, World
 
 SMALL = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-LARGE = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
+LARGE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+"""Images and clouds. With a depth of 2 a recorder on a busy machine missed every tenth image."""
 
 CAMERA_FRAME = "camera_color_optical_frame"
 HAND_STATE_NS = 20_000_000
