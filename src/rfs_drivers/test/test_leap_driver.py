@@ -7,6 +7,7 @@ import pytest
 
 from rfs_drivers import leap_table, xl330
 from rfs_drivers.emulated.leap_direct import DirectBus
+from rfs_drivers.emulated.leap_servos import FreeHand
 from rfs_drivers.errors import DriverError
 from rfs_drivers.leap_config import LeapConfig
 from rfs_drivers.leap_driver import HandState, LeapDriver, Phase
@@ -80,6 +81,14 @@ def test_a_hand_left_with_torque_on_and_another_mode_gets_torque_off_before_its_
     assert bench.registers(xl330.OPERATING_MODE) == [5] * 16
     assert bench.registers(xl330.TORQUE_ENABLE) == [0] * 16
     assert bench.registers(xl330.RETURN_DELAY) == [0] * 16
+
+
+def test_servos_shut_themselves_down_when_hot_or_overloaded_even_if_somebody_had_switched_that_off() -> None:
+    bench = Bench()
+    bench.bus.servos.servo(5).put(xl330.SHUTDOWN, 0)
+    bench.driver.connect()
+    # Bits 2 (overheating) and 5 (overload); what else was set stays: 53 has both.
+    assert bench.registers(xl330.SHUTDOWN) == [36 if motor == 5 else 53 for motor in ALL]
 
 
 def test_gains_come_by_joint_name_and_sideways_joints_get_three_quarters() -> None:
@@ -311,6 +320,8 @@ def test_after_the_port_is_lost_the_hand_is_found_again_keeps_its_torque_and_wai
 
 def test_an_overloaded_servo_is_named_and_recovered_by_a_restart_once_it_is_free() -> None:
     bench = Bench().start()
+    assert isinstance(bench.bus.servos.body, FreeHand)
+    bench.bus.servos.body.blocked[6] = True  # as by something that is held
     bench.run(1.0, 0.5)
     bench.bus.servos.servo(2).overloaded = True
     bench.run(0.3, 0.5)
@@ -328,6 +339,7 @@ def test_an_overloaded_servo_is_named_and_recovered_by_a_restart_once_it_is_free
     # The others keep goal and current, and with them the grip; the restarted one begins with a fifth.
     assert [g for m, g in enumerate(bench.registers(xl330.GOAL_POSITION)) if m != 2] == goals[:2] + goals[3:]
     assert bench.registers(xl330.GOAL_CURRENT) == [70 if motor == 2 else 350 for motor in ALL]
+    bench.bus.servos.body.blocked[6] = False
     bench.run(1.5, 0.5)
     np.testing.assert_allclose(bench.states[-1].position, 0.5, atol=0.01)
 

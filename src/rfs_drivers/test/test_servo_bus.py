@@ -139,10 +139,13 @@ def test_an_unplugged_port_is_named_and_a_new_bus_works_after_it_is_back(hand: E
     again.close()
 
 
-def test_patience_does_not_depend_on_the_wall_clock(bus: ServoBus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patience_does_not_depend_on_the_wall_clock(
+    hand: EmulatedLeapBus, bus: ServoBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An hour forward between sending and receiving would end the vendor's own wait at once."""
     hours = iter(range(10**9))
     monkeypatch.setattr("dynamixel_sdk.port_handler.time.time", lambda: 3600.0 * next(hours))
+    hand("faults", delay_ms=50)
     assert bus.read(5, xl330.OPERATING_MODE) == 3
 
 
