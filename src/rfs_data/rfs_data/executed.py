@@ -3,12 +3,14 @@
 The gate executes clip(a_b + clip(a_r) + human), where the human's residual is that of the correction in force
 at the control step, or the last one while it fades. Which correction had reached the gate at a step is known
 only up to the time a message travels. The targets that the gate sent decide: of the corrections that come
-into question, the one that leads from the last target to the next is the one that was in force. Where
-none does, the step is not verified, and says so.
+into question, the one that leads from the last target to the next is the one that was in force. The same
+tells which step of which decision was executed where one came late, and where the gate kept its target.
+Where nothing leads there, the step is not verified, and says so.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +26,8 @@ FloatArray = NDArray[np.float64]
 
 AGREEMENT = 1e-6
 """Largest difference (m, rad) between a recorded target and the composed one."""
+_LATE = 4
+"""Control steps by which a decision may have come late: then the gate holds."""
 
 
 @dataclass(frozen=True)
@@ -90,17 +94,23 @@ def compose(
         sent = _at(tick, recorded.palm_targets, recorded.hand_targets)
         measured = recorded.palms.get(tick)
         best: tuple[float, FloatArray, FloatArray, bool] | None = None
-        for residual in _candidates(tick, recorded.corrections, rule):
+        for row, residual in itertools.product(
+            _rows(t, target), _candidates(tick, recorded.corrections, rule)
+        ):
             if residual is None:
                 moved = bounds.ramp_out(last, rule.residual_bounds, rule.ramp_steps)
             else:
                 moved = np.clip(residual, -rule.residual_bounds, rule.residual_bounds)
-            composed = bounds.compose(base[t], policy[t], moved, rule.residual_bounds, spec)
+            if row is None:
+                moved = bounds.ramp_out(last, rule.residual_bounds, rule.ramp_steps)
+                composed = _kept(target, spec)
+            else:
+                composed = bounds.compose(base[row], policy[row], moved, rule.residual_bounds, spec)
             error = np.nan
             if sent is not None and target is not None and measured is not None:
                 error = _difference(_step(target, composed, measured, rule.limits, spec), sent)
             if best is None or error < best[0]:
-                best = (error, moved, composed, residual is not None)
+                best = (error, moved, composed, residual is not None and row is not None)
             if not error > AGREEMENT:
                 break
         assert best is not None
@@ -111,6 +121,23 @@ def compose(
         elif target is not None and measured is not None:
             target = _step(target, action[t], measured, rule.limits, spec)
     return Executed(human, action, engaged, difference)
+
+
+def _rows(t: int, target: tuple[Pose, FloatArray] | None) -> list[int | None]:
+    """Steps of the policy that may have been executed at step t, the likeliest first.
+
+    Its own; one of those before, where a decision came late; None, where the gate had nothing new and kept
+    its target.
+    """
+    return [*range(t, max(-1, t - _LATE - 1), -1), *([None] if target is not None else [])]
+
+
+def _kept(target: tuple[Pose, FloatArray] | None, spec: ActionSpec) -> FloatArray:
+    """The action that changes nothing. Shape: (A,)."""
+    action = np.zeros(spec.size)
+    if target is not None:
+        action[spec.slice("hand_target")] = target[1]
+    return action
 
 
 def _start(ticks: list[int], recorded: Recorded) -> tuple[Pose, FloatArray] | None:

@@ -6,6 +6,7 @@ import pytest
 from handmade_bags import DT, SPEC, START, A, H, Script
 
 from rfs_core import robot
+from rfs_core.se3 import Pose
 from rfs_core.specs import ActionSpec, ObservationSpec, Part
 from rfs_core.tasks import grasp
 from rfs_data.episode import read_episode
@@ -202,3 +203,37 @@ def test_a_policy_that_sees_points_is_given_the_newest_cloud_of_300_ms(tmp_path)
     # Step 8 is 400 ms after the only cloud.
     path = handmade.write(tmp_path, Script(decisions=5, points_at=(0,), header=header), name="blind")
     assert "at step 4 there is no message on perception/points" in refused(path, Reason.MISSING_STEPS)
+
+
+def test_a_decision_that_came_late_is_found_where_it_was_executed(tmp_path):
+    """The decision of step 2 reached the gate one step late: it kept its target, then executed the chunk."""
+
+    class Late(handmade._Wire):
+        def target(self, step, palm, hand):
+            if step == 2:  # kept
+                self.kept = self.before
+            elif step == 3:  # the chunk's first step, from the kept target
+                delta = handmade.base_action(2) + handmade.policy_residual(2)
+                palm = Pose(self.kept[0].position + delta[:3], self.kept[0].quaternion)
+                hand = delta[SPEC.slice("hand_target")]
+                self.moved = (palm, hand)
+            if step == 2:
+                palm, hand = self.kept
+            elif step == 4:  # the next decision in time, from there
+                delta = handmade.base_action(4) + handmade.policy_residual(4)
+                palm = Pose(self.moved[0].position + delta[:3], self.moved[0].quaternion)
+            self.before = (palm, hand)
+            super().target(step, palm, hand)
+
+    original, handmade._Wire = handmade._Wire, Late
+    try:
+        path = handmade.write(tmp_path, Script(decisions=3))
+    finally:
+        handmade._Wire = original
+    episode = read_episode(path)
+    executed = episode.executed.reshape(-1, A)
+    assert episode.verified.ravel()[:5].all()
+    np.testing.assert_array_equal(executed[2, :6], np.zeros(6))
+    np.testing.assert_array_equal(executed[2, 6:], executed[1, 6:])  # the fingers stay where they were sent
+    np.testing.assert_allclose(executed[3], handmade.base_action(2) + handmade.policy_residual(2), atol=1e-12)
+    np.testing.assert_allclose(executed[4], handmade.base_action(4) + handmade.policy_residual(4), atol=1e-12)
