@@ -261,7 +261,11 @@ class LeapDriver:
     def offer(self, target: Array) -> str:
         """A target, rad, in the table's order; the reason why it is refused, or empty. Shape: (16,)."""
         if self._phase not in _IN_CONTROL:
-            return f"the hand is {self._phase.value}"
+            return (
+                f"the hand is {self._phase.value}"
+                if self._phase is not Phase.FAULT
+                else "the hand is in fault"
+            )
         refusal = self._stream.offer(target, self._clock())
         self._last_refusal = refusal or self._last_refusal
         return refusal

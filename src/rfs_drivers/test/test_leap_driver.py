@@ -23,7 +23,7 @@ class Bench:
         self.states: list[HandState] = []
         self.lines: list[str] = []
         self.driver = LeapDriver(
-            LeapConfig(port="/dev/none", **parameters),  # type: ignore[arg-type]
+            LeapConfig(port="/dev/none", **({"soft_start": 0.2} | parameters)),  # type: ignore[arg-type]
             log=lambda level, line: self.lines.append(f"{level}: {line}"),
             on_state=self.states.append,
             clock=self.bus.clock,
@@ -35,7 +35,7 @@ class Bench:
         """Connected, torque on, soft start over."""
         self.driver.connect()
         self.driver.enable()
-        self.run(1.2)
+        self.run(0.3)
         return self
 
     def run(self, seconds: float, target: float | None = None) -> None:
@@ -137,7 +137,7 @@ def test_a_finger_far_outside_its_range_keeps_torque_off() -> None:
 
 
 def test_torque_comes_on_where_the_fingers_are_and_with_a_fifth_of_the_current() -> None:
-    bench = Bench(current=0.35)
+    bench = Bench(current=0.35, soft_start=1.0)
     position = np.linspace(0.1, 0.9, 16)
     bench.bus.servos.body.position = position
     bench.driver.connect()

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 from rfs_core.errors import RfsError
 from rfs_drivers.emulated.leap_bus import LeapBus
+from rfs_drivers.errors import EmulatorError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,11 +35,14 @@ def parser() -> argparse.ArgumentParser:
 
 def _answer(bus: LeapBus, line: str) -> str:
     try:
-        request = json.loads(line)
+        try:
+            request = json.loads(line)
+        except json.JSONDecodeError:
+            request = None
         if not isinstance(request, dict):
-            raise RfsError('needs an object such as {"do": "status"}')
+            raise EmulatorError(f'{line.strip()!r}: needs a line of JSON such as {{"do": "status"}}')
         return json.dumps({"ok": True, **bus.perform(request)})
-    except (RfsError, json.JSONDecodeError) as error:
+    except RfsError as error:
         return json.dumps({"ok": False, "error": str(error)})
 
 

@@ -163,7 +163,7 @@ class LeapNode(LifecycleNode):
             return
         refusal = self._driver.offer(target)
         if refusal:
-            self.get_logger().warning(f"target refused: {refusal}", throttle_duration_sec=1.0)
+            self.get_logger().warning(f"target refused: {refusal}", throttle_duration_sec=5.0)
 
     def _look_for_publishers(self) -> None:
         if self._driver is None:
