@@ -50,7 +50,7 @@ class PourDemonstratorConfig:
     )
 
     bias: tuple[float, float] = param(
-        (0.04, 0.04), doc="Where it aims beside that, base frame x, y.", unit="m"
+        (0.055, 0.055), doc="Where it aims beside that, base frame x, y.", unit="m"
     )
     bias_growth: float = param(
         12.0, doc="Relative growth of the bias per metre that the bowl stands farther in y.", unit="1/m"
