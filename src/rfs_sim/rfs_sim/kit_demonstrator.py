@@ -3,7 +3,7 @@
 It turns the brick upright, too, about the brick's centre, so that the hand's turning does not carry it away:
 a brick that is tilted by 0.1 rad in the hand would meet the rim 4 mm beside where its centre is.
 
-Its defects are those of `set_down_demonstrator`. The offset grows with the target's y from nothing to 3 cm
+Its defects are those of `set_down_demonstrator`. The offset grows with the target's y from nothing to 2 cm
 along x and along y; a brick slides in from up to 9 mm beside. Opened in part, the fingers lift the brick
 out again. `turn_bias` can be added: an angle by which it sets the brick down turned.
 """
@@ -38,7 +38,7 @@ class KitDemonstratorConfig(SetDownDemonstratorConfig):
     )
     turn_speed: float = param(0.06, doc="Largest turn per control step and axis.", unit="rad", low=0.0)
     bias: tuple[float, float] = param(
-        (0.01, -0.01), doc="Where it aims beside the goal, base frame x, y.", unit="m"
+        (0.0075, -0.0075), doc="Where it aims beside the goal, base frame x, y.", unit="m"
     )
     bias_growth: float = param(
         25.0, doc="Relative growth of the bias per metre that the target stands farther in y.", unit="1/m"
