@@ -98,8 +98,8 @@ pip_install() {
 if ! is_done venv "$want" || [ ! -x .venv/bin/python ]; then
     say "Python environment .venv ($("$RFS_PYTHON" --version), ROS 2: $MODE); this takes a few minutes"
     rm -f "$STATE/venv" "$STATE/build"
-    # An environment of another interpreter or another ROS 2 cannot be mended; it is made anew.
-    if [ -x .venv/bin/python ] && [ "$(cat "$STATE/kind" 2> /dev/null)" = "$MODE $PYTHON_VERSION" ]; then :; else rm -rf .venv; fi
+    # What another interpreter or another ROS 2 made cannot be mended; it is made anew.
+    if [ -x .venv/bin/python ] && [ "$(cat "$STATE/kind" 2> /dev/null)" = "$MODE $PYTHON_VERSION" ]; then :; else rm -rf .venv build install; fi
     [ -x .venv/bin/python ] || "$RFS_PYTHON" -m venv .venv
     mark_done kind "$MODE $PYTHON_VERSION"
     requirement_arguments=()
