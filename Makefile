@@ -37,6 +37,7 @@ test-system: setup-tests  ## tests that start the real nodes
 lint: setup docker-lint  ## ruff, mypy, import direction, docker files
 	@$(IN_ENV) ruff check . && ruff format --check .
 	@$(IN_ENV) mypy src/rfs_core/rfs_core && mypy src/rfs_learning/rfs_learning
+	@$(IN_ENV) python scripts/config_tables.py --check
 	@$(IN_ENV) $(PYTEST) -q test/test_import_direction.py
 
 figures: setup  ## print README's figures again (half an hour)
