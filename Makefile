@@ -26,7 +26,7 @@ test: setup-tests test-unit test-system  ## every test
 
 # The drivers are tested with the vendors' own client libraries, against emulated devices.
 setup-tests:
-	@EXTRAS="drivers $(EXTRAS)" scripts/setup.sh
+	@EXTRAS="drivers perception $(EXTRAS)" scripts/setup.sh
 
 test-unit: setup-tests  ## tests of the packages
 	@$(IN_ENV) $(PYTEST) src tools

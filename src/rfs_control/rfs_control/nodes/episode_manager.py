@@ -41,7 +41,7 @@ from rfs_control.report import BatchReport, EpisodeRow
 from rfs_core import tasks
 from rfs_msgs.msg import EpisodeState, Reward, SafetyState
 from rfs_msgs.srv import FinishEpisode, ResetWorld, StartEpisode
-from rfs_ros import params
+from rfs_ros import connections, params
 from rfs_ros.conversions import stamp_msg, stamp_ns
 from rfs_ros.run import exit_with, run_node
 
@@ -248,19 +248,30 @@ class EpisodeManager(Node):
             missing.append("gate_node (topic safety/state)")
         if self.count_publishers("reward") == 0:
             missing.append("sim_node (topic reward)")
-        if self.config.recorder and not self._recorded():
-            missing.append("recorder_node (subscribed to reward)")
         if self._policy_state != "active":
             missing.append(f"policy_node (active; it is {self._policy_state or 'not seen'})")
             if self._policy.service_is_ready() and now_s - self._policy_state_asked_s > 0.3:
                 self._policy_state_asked_s = now_s
                 self._policy.call_async(GetState.Request()).add_done_callback(self._on_policy_state)
-        return missing
+        return missing or self._unconnected()
 
-    def _recorded(self) -> bool:
-        """Whether the recorder listens."""
-        listeners = self.get_subscriptions_info_by_topic("reward")
-        return any(listener.node_name == "recorder_node" for listener in listeners)
+    def _unconnected(self) -> list[str]:
+        """Who does not hear whom yet, in words: a message lost now would be missing in the first episode."""
+        reports = {
+            name: numbers[connections.KEY]
+            for name, numbers in self._numbers.items()
+            if connections.KEY in numbers
+        }
+        needed = (
+            "sim_node",
+            "gate_node",
+            "policy_node",
+            *(("recorder_node",) if self.config.recorder else ()),
+        )
+        if silent := [name for name in needed if name not in reports]:
+            return [f"{name} (on /diagnostics)" for name in silent]
+        reports[self.get_name()] = connections.report(self)
+        return connections.missing(reports, connections.endpoints(self, connections.topics_of(reports)))
 
     def _on_policy_state(self, future: Future) -> None:
         state = future.result().current_state

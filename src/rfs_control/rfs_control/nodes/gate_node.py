@@ -32,7 +32,7 @@ from rfs_core.errors import RfsError
 from rfs_core.gate import Action, Command, Correction, Gate, GateConfig, Mode, Now, Reply
 from rfs_msgs.msg import Correction as CorrectionMsg
 from rfs_msgs.msg import PolicyAction, SafetyState
-from rfs_ros import conversions, params
+from rfs_ros import connections, conversions, params
 from rfs_ros.conversions import stamp_msg, stamp_ns
 from rfs_ros.run import exit_with, run_node
 
@@ -216,6 +216,7 @@ class GateNode(Node):
             "commands_per_wall_s": f"{(counts.commands - commands) / elapsed_s:.1f}",
             "actions_per_wall_s": f"{(counts.accepted - accepted) / elapsed_s:.1f}",
             "observation_age_ms": "" if age_ns is None else f"{age_ns / 1e6:.1f}",
+            connections.KEY: connections.report(self),
         }
         levels = {Mode.HOLD: DiagnosticStatus.WARN, Mode.FAULT: DiagnosticStatus.ERROR}
         diagnostic = DiagnosticStatus(

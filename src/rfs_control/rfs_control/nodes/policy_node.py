@@ -31,7 +31,7 @@ from rfs_core.errors import RfsError
 from rfs_learning.policy import Policy
 from rfs_msgs.msg import EpisodeState, PolicyAction
 from rfs_msgs.srv import LoadCheckpoint
-from rfs_ros import params
+from rfs_ros import connections, params
 from rfs_ros.conversions import stamp_msg, stamp_ns
 from rfs_ros.run import exit_with, run_node
 
@@ -331,6 +331,7 @@ class PolicyNode(LifecycleNode):
             "tick_wall_ms_p50": f"{summary.wall_ms_p50:.3f}",
             "tick_wall_ms_p99": f"{summary.wall_ms_p99:.3f}",
             "finished_episode": self._finished_id,
+            connections.KEY: connections.report(self),
         }
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
         message = DiagnosticArray(status=[status])

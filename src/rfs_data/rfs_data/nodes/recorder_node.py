@@ -29,7 +29,7 @@ from rfs_data.recorder import EpisodeInfo, Recorder, Sample
 from rfs_data.recorder_config import RecorderConfig
 from rfs_data.schema import TOPICS, Topic
 from rfs_msgs.msg import EpisodeState, PolicyAction
-from rfs_ros import params
+from rfs_ros import connections, params
 from rfs_ros.conversions import stamp_ns
 from rfs_ros.run import exit_with, run_node
 
@@ -184,6 +184,7 @@ class RecorderNode(Node):
             "lost_messages": status.lost,
             "dropped_messages": status.dropped,
             "free_gb": f"{status.free_gb:.1f}",
+            connections.KEY: connections.report(self),
         }
         array = DiagnosticArray(
             status=[

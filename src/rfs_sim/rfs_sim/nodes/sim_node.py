@@ -28,7 +28,7 @@ from rfs_core import robot
 from rfs_core.errors import RfsError
 from rfs_msgs.msg import EpisodeState
 from rfs_msgs.srv import ResetWorld
-from rfs_ros import conversions, params
+from rfs_ros import connections, conversions, params
 from rfs_ros.run import exit_with, run_node
 from rfs_sim.lockstep import Action, Decision, Lockstep, LockstepConfig, Part, Phase
 from rfs_sim.nodes.sim_messages import SMALL, CameraPublisher, PointPublisher, StatePublisher
@@ -246,6 +246,7 @@ class SimNode(Node):
             "lockstep_misses": lockstep.misses_total,
             "held_steps": lockstep.held,
             "finished_episode": self._finished_episode,
+            connections.KEY: connections.report(self),
             **{f"refused {topic}": count for topic, count in self._refused.items()},
         }
         if self._step_s:
