@@ -14,7 +14,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -138,6 +140,7 @@ class FciServer:
         self._commands: deque[tuple[int, bytes]] = deque()
         self._replies: list[tuple[Command, int, bytes]] = []
         self._stall_s = 0.0
+        self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._stop = threading.Event()
         self._urdf = fci_model.urdf().encode()
         self._listener: socket.socket | None = None
@@ -168,9 +171,24 @@ class FciServer:
         thread.start()
         return thread
 
+    def call(self, function: Callable[[], Any]) -> Future[Any]:
+        """Run a function between two cycles, in the thread that serves; from any thread."""
+        future: Future[Any] = Future()
+        self._calls.append((function, future))
+        return future
+
+    def _carry_out_calls(self) -> None:
+        while self._calls:
+            function, future = self._calls.popleft()
+            try:
+                future.set_result(function())
+            except Exception as error:  # whoever asked gets it
+                future.set_exception(error)
+
     def _cycle(self, due: float) -> float:
         """One state; returns when the next is due."""
         self._wait(due)
+        self._carry_out_calls()
         command = self._newest_command()
         if self._lockstep_s > 0.0 and command is None and self._may_wait():
             patience = time.monotonic() + self._lockstep_s

@@ -24,6 +24,8 @@ import random
 import select
 import time
 import tty
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,16 +55,27 @@ class Faults:
 class LeapBus:
     """Serves the bus; `run` until `stop`. One thread."""
 
-    def __init__(self, link: str = "", body: HandBody | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        link: str = "",
+        body: HandBody | None = None,
+        seed: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+        lock: AbstractContextManager[object] | None = None,
+    ) -> None:
         """
         Args:
             link: path of a symbolic link to the port, kept current when the port is unplugged and plugged
                 again, as udev does; empty: none.
             body: what the servos move; the emulator's own by default.
             seed: of the dice for faults.
+            clock: time of the servos, s; that of the world whose fingers they move.
+            lock: held while servos are touched, where another thread moves the world; None: none needed.
         """
         self.faults = Faults()
-        self.servos = LeapServos(body, time.monotonic())
+        self._clock = clock
+        self._lock = contextlib.nullcontext() if lock is None else lock
+        self.servos = LeapServos(body, clock())
         self.packets = 0
         self.path = ""
         self._link = Path(link) if link else None
@@ -117,10 +130,11 @@ class LeapBus:
             timeout = min(timeout, max(self._replies[0][0] - now, 0.0))
         watched = [fd for fd in (self._master, control) if fd is not None and fd >= 0]
         ready, _, _ = select.select(watched, [], [], timeout)
-        if self._master >= 0 and self._master in ready:
-            self._read()
-        self._send_due()
-        self.servos.advance(time.monotonic())
+        with self._lock:
+            if self._master >= 0 and self._master in ready:
+                self._read()
+            self._send_due()
+            self.servos.advance(self._clock())
         return control is not None and control in ready
 
     @property
@@ -138,8 +152,9 @@ class LeapBus:
             self.packets += 1
             if now < self._stalled_until or (self.faults.lose and self._random.random() < self.faults.lose):
                 continue
-            self.servos.advance(now)
-            for reply in self.servos.answer(instruction, now):
+            servo_time = self._clock()
+            self.servos.advance(servo_time)
+            for reply in self.servos.answer(instruction, servo_time):
                 self._queue(reply, now)
 
     def _queue(self, reply: bytes, now: float) -> None:
@@ -231,7 +246,7 @@ class LeapBus:
             servo.put(xl330.INPUT_VOLTAGE, round(volts / xl330.VOLTAGE_UNIT))
 
     def _do_brown_out(self, motor: int) -> None:
-        self.servos.servo(motor).reboot(time.monotonic())
+        self.servos.servo(motor).reboot(self._clock())
 
     def _do_block(self, joint: str, on: bool = True) -> None:
         if joint not in leap_table.NAMES:

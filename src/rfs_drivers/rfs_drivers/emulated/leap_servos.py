@@ -209,9 +209,10 @@ class LeapServos:
     def advance(self, now: float) -> None:
         """Bring body and tables to the time `now`, s."""
         elapsed = now - self._now
-        if elapsed < STEP_S:
+        # A clock that advances by whole steps must not lose one to rounding.
+        steps = int(min(elapsed, _LONGEST_CATCH_UP_S) / STEP_S + 1e-6)
+        if steps < 1:
             return
-        steps = int(min(elapsed, _LONGEST_CATCH_UP_S) / STEP_S)
         self._now = now
         present = leap_table.ticks(self.body.position)
         for servo, tick in zip(self.servos.values(), present, strict=True):
