@@ -124,20 +124,7 @@ class World:
 
     def outcome(self) -> Outcome:
         """The task's judgement of the present state."""
-        task, config, state = self._worlds.task, self._worlds.task_config, self.state
-        terms = task.reward_terms(state, config)
-        terminated, reason = bool(task.terminated(state, config)[0]), ""
-        if terminated:
-            reason = task.termination_reason(config)
-        if self._worlds.engine.unstable[0]:
-            terminated, reason = True, "the physics could not be integrated"
-        return Outcome(
-            total=float(task.total_reward(terms)[0]),
-            terms={name: float(term[0]) for name, term in terms.items()},
-            success=bool(task.success(state, config)[0]),
-            terminated=terminated,
-            reason=reason,
-        )
+        return outcome_of(self._worlds)
 
     def observe(self) -> NDArray[np.float32]:
         """What a state policy sees. Shape: (1, O)"""
@@ -168,6 +155,24 @@ class World:
     def close(self) -> None:
         """Give the physics back."""
         self._worlds.close()
+
+
+def outcome_of(worlds: Worlds) -> Outcome:
+    """The task's judgement of the present state of the first of some worlds."""
+    task, config, state = worlds.task, worlds.task_config, worlds.state
+    terms = task.reward_terms(state, config)
+    terminated, reason = bool(task.terminated(state, config)[0]), ""
+    if terminated:
+        reason = task.termination_reason(config)
+    if worlds.engine.unstable[0]:
+        terminated, reason = True, "the physics could not be integrated"
+    return Outcome(
+        total=float(task.total_reward(terms)[0]),
+        terms={name: float(term[0]) for name, term in terms.items()},
+        success=bool(task.success(state, config)[0]),
+        terminated=terminated,
+        reason=reason,
+    )
 
 
 def _copy(pose: Pose) -> Pose:

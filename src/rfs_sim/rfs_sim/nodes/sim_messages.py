@@ -18,6 +18,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2, PointField
 
 from rfs_core import robot, tasks
+from rfs_core.world_state import WorldState
 from rfs_msgs.msg import ContactState, Reward
 from rfs_ros.conversions import NS_PER_S
 from rfs_sim import cloud
@@ -49,31 +50,28 @@ def _fill_pose(message: PoseMsg, position: NDArray[np.float64], quaternion: NDAr
     orientation.w, orientation.x, orientation.y, orientation.z = quaternion.tolist()
 
 
-class StatePublisher:
-    """What the drivers and the perception would publish of robot, object and target."""
+def _pose(stamp: Time) -> PoseStamped:
+    """In the base frame, with a stamp that it shares."""
+    message = PoseStamped()
+    message.header.frame_id = robot.BASE_FRAME
+    message.header.stamp = stamp
+    return message
+
+
+def _joints(names: tuple[str, ...], stamp: Time) -> JointState:
+    message = JointState()
+    message.header.stamp = stamp
+    message.name = list(names)
+    return message
+
+
+class WorldPublisher:
+    """Time, and what perception and reward would publish: object, goal, target, contacts, reward."""
 
     def __init__(self, node: Node, task: str) -> None:
         self._stamp = Time()
-        self._substamp = Time()
-
-        def pose() -> PoseStamped:
-            message = PoseStamped()
-            message.header.frame_id = robot.BASE_FRAME
-            message.header.stamp = self._stamp
-            return message
-
-        def joints(names: tuple[str, ...], stamp: Time) -> JointState:
-            message = JointState()
-            message.header.stamp = stamp
-            message.name = list(names)
-            return message
-
         self._clock_message = Clock(clock=self._stamp)
-        self._arm = joints(robot.ARM_JOINT_NAMES, self._stamp)
-        self._hand = joints(robot.HAND_JOINT_NAMES, self._stamp)
-        self._arm_between = joints(robot.ARM_JOINT_NAMES, self._substamp)
-        self._hand_between = joints(robot.HAND_JOINT_NAMES, self._substamp)
-        self._palm, self._object, self._goal = pose(), pose(), pose()
+        self._object, self._goal, self._target = (_pose(self._stamp) for _ in range(3))
         self._contacts = ContactState(name=list(robot.CONTACT_NAMES))
         self._contacts.header.stamp = self._stamp
         self._reward = Reward(object_centre=Point(), valid=True)
@@ -81,13 +79,9 @@ class StatePublisher:
         self._reward.header.frame_id = robot.BASE_FRAME
 
         self._publish_clock = node.create_publisher(Clock, "/clock", SMALL).publish
-        self._publish_arm = node.create_publisher(JointState, "arm/joint_states", SMALL).publish
-        self._publish_palm = node.create_publisher(PoseStamped, "arm/current_pose", SMALL).publish
-        self._publish_hand = node.create_publisher(JointState, "hand/joint_states", SMALL).publish
         self._publish_object = node.create_publisher(PoseStamped, "perception/object_pose", SMALL).publish
         self._publish_goal = node.create_publisher(PoseStamped, "perception/goal_pose", SMALL).publish
         self._target_body: str = tasks.load(task).TARGET_BODY
-        self._target = pose()
         self._publish_target = (
             node.create_publisher(PoseStamped, "perception/target_pose", SMALL).publish
             if self._target_body
@@ -96,19 +90,14 @@ class StatePublisher:
         self._publish_contacts = node.create_publisher(ContactState, "hand/contacts", SMALL).publish
         self._publish_reward = node.create_publisher(Reward, "reward", SMALL).publish
 
-    def publish(self, stamp_ns: int, world: World, outcome: Outcome) -> None:
-        """The state of a control tick, /clock first so that no state is from the future."""
-        state = world.state
+    def publish_clock(self, stamp_ns: int) -> None:
+        """The time."""
         _set_stamp(self._stamp, stamp_ns)
         self._publish_clock(self._clock_message)
-        self._arm.position = _doubles(state.arm_position[0])
-        self._arm.velocity = _doubles(state.arm_velocity[0])
-        self._publish_arm(self._arm)
-        _fill_pose(self._palm.pose, state.palm.position[0], state.palm.quaternion[0])
-        self._publish_palm(self._palm)
-        self._hand.position = _doubles(state.hand_position[0])
-        self._hand.velocity = _doubles(state.hand_velocity[0])
-        self._publish_hand(self._hand)
+
+    def publish(self, stamp_ns: int, state: WorldState, outcome: Outcome) -> None:
+        """Everything but the time, at a control tick."""
+        _set_stamp(self._stamp, stamp_ns)
         centre, quaternion = state.object_pose.position[0], state.object_pose.quaternion[0]
         _fill_pose(self._object.pose, centre, quaternion)
         self._publish_object(self._object)
@@ -130,6 +119,38 @@ class StatePublisher:
         reward.terminated = outcome.terminated
         reward.reason = outcome.reason
         self._publish_reward(reward)
+
+
+class StatePublisher:
+    """What the drivers and the perception would publish of robot, object and target."""
+
+    def __init__(self, node: Node, task: str) -> None:
+        self._stamp = Time()
+        self._substamp = Time()
+        self._world = WorldPublisher(node, task)
+        self._arm = _joints(robot.ARM_JOINT_NAMES, self._stamp)
+        self._hand = _joints(robot.HAND_JOINT_NAMES, self._stamp)
+        self._arm_between = _joints(robot.ARM_JOINT_NAMES, self._substamp)
+        self._hand_between = _joints(robot.HAND_JOINT_NAMES, self._substamp)
+        self._palm = _pose(self._stamp)
+        self._publish_arm = node.create_publisher(JointState, "arm/joint_states", SMALL).publish
+        self._publish_palm = node.create_publisher(PoseStamped, "arm/current_pose", SMALL).publish
+        self._publish_hand = node.create_publisher(JointState, "hand/joint_states", SMALL).publish
+
+    def publish(self, stamp_ns: int, world: World, outcome: Outcome) -> None:
+        """The state of a control tick, /clock first so that no state is from the future."""
+        state = world.state
+        self._world.publish_clock(stamp_ns)
+        _set_stamp(self._stamp, stamp_ns)
+        self._arm.position = _doubles(state.arm_position[0])
+        self._arm.velocity = _doubles(state.arm_velocity[0])
+        self._publish_arm(self._arm)
+        _fill_pose(self._palm.pose, state.palm.position[0], state.palm.quaternion[0])
+        self._publish_palm(self._palm)
+        self._hand.position = _doubles(state.hand_position[0])
+        self._hand.velocity = _doubles(state.hand_velocity[0])
+        self._publish_hand(self._hand)
+        self._world.publish(stamp_ns, state, outcome)
 
     def publish_between(self, before_ns: int, world: World) -> None:
         """The drivers' states between the tick at `before_ns` and the next one, that one excluded."""
