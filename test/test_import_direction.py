@@ -22,7 +22,10 @@ PURE = {
         "rfs_core",
     },
     "rfs_ros": {"numpy", "rfs_core"},
-    "rfs_drivers": {"numpy", "rfs_core", "franky", "dynamixel_sdk", "serial"},
+    "rfs_drivers": {"numpy", "rfs_core", "franky", "dynamixel_sdk", "serial", "pyrealsense2"},
+    "rfs_perception": {
+        "numpy", "scipy", "cv2", "pyrealsense2", "fpsample", "PIL", "torch", "transformers", "sam2", "rfs_core",
+    },
     "rfs_data": {"numpy", "rosbags", "mcap", "rich", "yaml", "rfs_core"},
     "rfs_control": {"numpy", "scipy", "rich", "yaml", "psutil", "rfs_core", "rfs_learning"},
 }  # fmt: skip

@@ -15,12 +15,14 @@ setup(
     description="Hardware in, hardware out: drivers over the vendors' libraries, and the emulated devices.",
     license="Apache-2.0",
     entry_points={
+        "rfs.cameras": ["emulated=rfs_drivers.emulated.realsense_device:open_device"],
         "console_scripts": [
             "franka_node=rfs_drivers.nodes.franka_node:main",
             "emulated_fci=rfs_drivers.emulated.fci_main:main",
             "benchmark_franka=rfs_drivers.nodes.benchmark_franka:main",
             "leap_node=rfs_drivers.nodes.leap_node:main",
             "emulated_leap_bus=rfs_drivers.emulated.leap_bus_main:main",
+            "emulated_camera=rfs_drivers.emulated.camera_main:main",
             "benchmark_leap=rfs_drivers.nodes.benchmark_leap:main",
         ],
     },

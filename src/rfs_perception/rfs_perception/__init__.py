@@ -1,0 +1,1 @@
+"""From pixels to points and reward: RealSense camera, calibration, object trackers, reward from a mask."""
