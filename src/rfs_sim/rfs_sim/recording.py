@@ -7,7 +7,7 @@ from typing import Any
 
 from rfs_sim.episode_log import EpisodeLog
 from rfs_sim.render import BAD, END_FRAMES, GOOD, PLAIN, ScenePainter, Snapshot
-from rfs_sim.sim_config import SimConfig
+from rfs_sim.sim_config import WorldConfig
 from rfs_sim.video import Job, VideoRecorder, open_sink
 from rfs_sim.world import Outcome, World
 
@@ -15,7 +15,7 @@ from rfs_sim.world import Outcome, World
 class Recording:
     """Follows the world from reset to the end of the episode. Only `settle` and `close` take time."""
 
-    def __init__(self, config: SimConfig, fps: float) -> None:
+    def __init__(self, config: WorldConfig, fps: float) -> None:
         """
         Args:
             config: What is written and where to.

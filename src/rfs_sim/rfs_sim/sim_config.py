@@ -12,38 +12,11 @@ STATE_PERIOD_NS = 10_000_000
 
 
 @dataclass(frozen=True)
-class SimConfig:
-    """The simulated robot, its sensors, its pace and what it writes."""
+class WorldConfig:
+    """A world, its sensors and what is written of it, whoever moves the robot in it."""
 
     task: str = param("grasp", doc="Task whose world is simulated.")
     seed: int = param(0, doc="Seed of the world that is shown before the first reset.", low=0)
-    physics_dt: float = param(
-        0.01,
-        doc="Time step of the physics; a divisor of 10 ms. Finer steps make harder contacts.",
-        unit="s",
-        low=0.0005,
-        high=0.01,
-    )
-    real_time_factor: float = param(
-        0.0,
-        doc="Robot seconds per wall second in an episode; 0: as fast as the policy answers.",
-        low=0.0,
-        high=100.0,
-    )
-    lockstep_patience_s: float = param(
-        2.0,
-        doc="Wall time to wait for the targets of a control tick when real_time_factor is 0.",
-        unit="s",
-        low=0.001,
-        high=3600.0,
-    )
-    command_deadline_s: float = param(
-        0.15,
-        doc="Robot time after the last arm target at which the arm holds its measured pose.",
-        unit="s",
-        low=0.05,
-        high=10.0,
-    )
     run_dir: str = param("", doc="Folder for episodes/*.npz and the video; empty: nothing is written.")
 
     camera: bool = param(False, doc="Publish camera/color, camera/depth and camera/camera_info.")
@@ -82,15 +55,51 @@ class SimConfig:
     )
 
     def __post_init__(self) -> None:
-        step_ns = round(self.physics_dt * 1e9)
-        if STATE_PERIOD_NS % step_ns:
-            raise ConfigError(
-                f"physics_dt is {self.physics_dt} s, must divide 10 ms, the period of the arm's states: "
-                "0.01, 0.005, 0.0025, 0.002 or 0.001"
-            )
         if self.record_video and not self.run_dir:
             raise ConfigError("record_video is true but run_dir is empty: name a folder for the video")
         if any(low >= high for low, high in zip(self.points_low, self.points_high, strict=True)):
             raise ConfigError(f"points_low {self.points_low} must lie below points_high {self.points_high}")
         if self.video_width % 2 or self.video_height % 2:
             raise ConfigError(f"video of {self.video_width} x {self.video_height} px: MP4 needs even numbers")
+
+
+@dataclass(frozen=True)
+class SimConfig(WorldConfig):
+    """The simulated robot, its sensors, its pace and what it writes."""
+
+    physics_dt: float = param(
+        0.01,
+        doc="Time step of the physics; a divisor of 10 ms. Finer steps make harder contacts.",
+        unit="s",
+        low=0.0005,
+        high=0.01,
+    )
+    real_time_factor: float = param(
+        0.0,
+        doc="Robot seconds per wall second in an episode; 0: as fast as the policy answers.",
+        low=0.0,
+        high=100.0,
+    )
+    lockstep_patience_s: float = param(
+        2.0,
+        doc="Wall time to wait for the targets of a control tick when real_time_factor is 0.",
+        unit="s",
+        low=0.001,
+        high=3600.0,
+    )
+    command_deadline_s: float = param(
+        0.15,
+        doc="Robot time after the last arm target at which the arm holds its measured pose.",
+        unit="s",
+        low=0.05,
+        high=10.0,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        step_ns = round(self.physics_dt * 1e9)
+        if STATE_PERIOD_NS % step_ns:
+            raise ConfigError(
+                f"physics_dt is {self.physics_dt} s, must divide 10 ms, the period of the arm's states: "
+                "0.01, 0.005, 0.0025, 0.002 or 0.001"
+            )

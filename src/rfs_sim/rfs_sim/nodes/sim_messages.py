@@ -23,7 +23,7 @@ from rfs_msgs.msg import ContactState, Reward
 from rfs_ros.conversions import NS_PER_S
 from rfs_sim import cloud
 from rfs_sim.render import ScenePainter, Snapshot
-from rfs_sim.sim_config import STATE_PERIOD_NS, SimConfig
+from rfs_sim.sim_config import STATE_PERIOD_NS, WorldConfig
 from rfs_sim.world import Outcome, World
 
 SMALL = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -171,7 +171,7 @@ class StatePublisher:
 class CameraPublisher:
     """Colour, depth and the camera's numbers."""
 
-    def __init__(self, node: Node, config: SimConfig, world: World) -> None:
+    def __init__(self, node: Node, config: WorldConfig, world: World) -> None:
         width, height = config.camera_width, config.camera_height
         self._period = config.camera_period
         self._encoding = config.camera_encoding
@@ -233,7 +233,7 @@ class CameraPublisher:
 class PointPublisher:
     """Points of the scene in the base frame, always the same number."""
 
-    def __init__(self, node: Node, config: SimConfig, world: World) -> None:
+    def __init__(self, node: Node, config: WorldConfig, world: World) -> None:
         self._period = config.points_period
         self._count = config.points_count
         self._low, self._high = np.array(config.points_low), np.array(config.points_high)
