@@ -5,12 +5,13 @@ A residual corrects the base action; it never replaces it. The paper's robot all
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 
 from rfs_core import robot
-from rfs_core.config import param
+from rfs_core.config import describe, param
 from rfs_core.errors import SpecError
 from rfs_core.se3 import Array
 from rfs_core.specs import ActionSpec
@@ -50,6 +51,13 @@ class ResidualBounds:
                 raise SpecError(f"no residual bound for part {name!r}; known: {known}")
             vector[spec.slice(name)] = getattr(self, name)
         return vector
+
+
+@functools.cache
+def hard_bounds(spec: ActionSpec) -> Array:
+    """The largest residual that any configuration may allow, by value of the spec. Shape: (spec.size,)."""
+    ends = {field.name: field.high for field in describe(ResidualBounds) if field.high is not None}
+    return ResidualBounds(**ends).vector(spec)
 
 
 def compose(base: Array, policy: Array, human: Array, bounds: Array, spec: ActionSpec) -> Array:

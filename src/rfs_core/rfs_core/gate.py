@@ -18,24 +18,29 @@ else commands the drivers, a clock restarts, or a command would break its own li
 Time. With `tick_source` "state" (simulation) the gate's clock is the stamp of the measured arm: a control
 tick is due when all three measured streams have reached a multiple of the control step, and an action for it
 is executed the moment it arrives. With "timer" (robot) the clock is a steady one, `tick` is called on a fixed
-grid, and the age of a message is its ROS age at receipt plus what the steady clock has counted since.
+grid and `watch` every `WATCH_S`, so that nothing gets too old between two ticks; the age of a message is its
+ROS age at receipt plus what the steady clock has counted since. Whoever sets the ROS clock meanwhile, by
+seconds or hours, changes nothing.
 """
 
 from __future__ import annotations
 
-import numpy as np
-
 from rfs_core import gate_checks, robot
 from rfs_core.gate_config import GateConfig
+from rfs_core.gate_human import Human
 from rfs_core.gate_motion import Motion, held_fingers
-from rfs_core.gate_state import ARM, HAND, PALM, MeasuredState, jump_problem, value_problem
+from rfs_core.gate_state import ARM, HAND, PALM, MeasuredState, jump_problem, relation_to, value_problem
 from rfs_core.gate_types import Action, Command, Correction, Mode, Reply, Statistics, Status
 from rfs_core.kinematics import ArmKinematics
 from rfs_core.se3 import Array, Pose
 from rfs_core.specs import ActionSpec, require_same
-from rfs_core.staleness import NS_PER_S, Now, Order, age_problem, order, steady_stamp, to_ns
+from rfs_core.staleness import NS_PER_S, Now, Order, SteadyStamps, age_problem, to_ns
+
+WATCH_S = 0.01
+"""Time between two calls of `Gate.watch` with a timer, s."""
 
 __all__ = [
+    "WATCH_S",
     "Action",
     "Command",
     "Correction",
@@ -76,6 +81,7 @@ class Gate:
         self._stale_state_ns = to_ns(self.config.stale_state_s)
         self._stale_observation_ns = to_ns(self.config.stale_observation_s)
         self._future_ns = to_ns(self.config.future_tolerance_s)
+        self._stamps = SteadyStamps(self._future_ns)
         self._tick_ns: int | None = None  # newest control tick, on the gate's clock
         self._tick_stamp_ns = 0  # the same as ROS time
         self._sent: Command | None = None  # the last command
@@ -85,7 +91,9 @@ class Gate:
         self._held: tuple[Pose, Array] | None = None  # in HOLD
         self._jumps = 0
         self._last_sequence: tuple[str, int] | None = None
-        self._correction: tuple[int, Correction] | None = None
+        self._human = Human(
+            action_spec, to_ns(self.config.stale_correction_s), self._future_ns, self.statistics
+        )
         self._publishers = (0, 0)
         self._mismatch = ""  # between measured palm and joints, at the newest tick in IDLE
 
@@ -139,7 +147,7 @@ class Gate:
     def publishers(self, policies: int, commanders: int, now: Now) -> list[Command]:
         """How many publishers exist on policy/action, and on the gate's command topics, itself included."""
         self._publishers = (policies, commanders)
-        problem = self._publisher_problem()
+        problem = gate_checks.publisher_problem(*self._publishers)
         if commanders > 1 and self.mode in (Mode.ARMED, Mode.ACTIVE, Mode.HOLD):
             return self._fault(problem, now)
         return self._doubt(problem, now) if problem else []
@@ -184,7 +192,8 @@ class Gate:
         # In IDLE and ARMED nothing is commanded: the world may be reset, the arm guided by hand.
         commanding = self.mode in (Mode.ACTIVE, Mode.HOLD)
         before = self._measured.sample(stream)
-        relation = order(stamp_ns, None if before is None else before.stamp_ns)
+        at_ns = self._on_clock(stamp_ns, now)
+        relation = relation_to(before, stamp_ns, at_ns, self._by_state)
         if relation is Order.SAME and commanding:
             return self._repeated(stream, stamp_ns)
         if relation is Order.OLDER:
@@ -197,15 +206,14 @@ class Gate:
                 )
             self._forget_time()
         elif before is not None and commanding:
-            if stamp_ns - before.stamp_ns > NS_PER_S:
+            if self._by_state and stamp_ns - before.stamp_ns > NS_PER_S:
                 ahead = (stamp_ns - before.stamp_ns) / NS_PER_S
                 return self.refuse_state(
                     f"{stream} is stamped {ahead:.1f} s after the message before it", now
                 )
-            problem = jump_problem(stream, value, before, stamp_ns, self.config)
+            problem = jump_problem(stream, value, before, at_ns - before.at_ns, self.config)
             if problem:
                 return self._jumped(problem, now)
-        at_ns = self._on_clock(stamp_ns, now)
         if not self._by_state and at_ns - now.steady_ns > self._future_ns:
             ahead = (at_ns - now.steady_ns) / NS_PER_S
             return self.refuse_state(
@@ -235,6 +243,7 @@ class Gate:
     def tick(self, now: Now) -> list[Command]:
         """With "timer": one control step. With "state": a look at whether measured states still come."""
         if not self._by_state:
+            self._stamps.observe(now)
             # After a delay a timer may be early: two steps at once would be one of twice the size.
             early = self._tick_ns is not None and now.steady_ns - self._tick_ns < self._dt_ns // 2
             return [] if early else self._tick(now.steady_ns, now.ros_ns, now)
@@ -249,6 +258,18 @@ class Gate:
             or "arm/joint_states are off the grid"
         )
         return self._doubt(f"no complete measured state for {silent:.0f} ms: {problem}", now)
+
+    def watch(self, now: Now) -> list[Command]:
+        """With "timer", between ticks: hold before something is too old at the next look."""
+        motion = self._motion
+        if self._by_state or motion is None:
+            return []
+        self._stamps.observe(now)
+        soon_ns = now.steady_ns + to_ns(WATCH_S)
+        problem = self._measured.stale_problem(soon_ns, self._stale_state_ns + 1)
+        if not problem and motion.idle and motion.observed_ns is not None:
+            problem = self._starvation(soon_ns - motion.observed_ns, self._stale_observation_ns + 1)
+        return self._doubt(problem, now) if problem else []
 
     def _due_ticks(self, stream: str, stamp_ns: int, now: Now) -> list[Command]:
         """Commands of the ticks that a new measured sample completes."""
@@ -296,10 +317,12 @@ class Gate:
             # The same decision again: the policy repeats it while the world stands still.
             self.statistics.ignored += 1
             return []
+        # On a steady clock stamps are only as exact as the two clocks were read.
+        slack_ns = 0 if self._by_state else self._dt_ns
         what = f"observation of policy action {action.sequence}"
-        problem = self._order_problem(action, observed_ns, self._motion) or age_problem(
-            observed_ns, self._clock(now), self._stale_observation_ns, self._future_ns, what
-        )
+        problem = gate_checks.order_problem(
+            action, observed_ns, self._motion, self._last_sequence, slack_ns
+        ) or age_problem(observed_ns, self._clock(now), self._stale_observation_ns, self._future_ns, what)
         if problem:
             # Late or repeated: not executed, and no reason to distrust what is being executed.
             self._note_refusal(problem)
@@ -317,40 +340,11 @@ class Gate:
 
     def correction(self, correction: Correction, now: Now) -> None:
         """A human's residual."""
-        at_ns = self._on_clock(correction.stamp_ns, now)
-        residual = correction.residual
-        if residual.shape != (self.spec.size,) or not np.isfinite(residual).all():
-            self.refuse_correction()
-        elif at_ns - self._clock(now) > self._future_ns or (self._correction and at_ns < self._correction[0]):
-            self.statistics.refused_corrections += 1
-        else:
-            self._correction = (at_ns, correction)
+        self._human.take(correction, self._on_clock(correction.stamp_ns, now), self._clock(now))
 
     def refuse_correction(self) -> None:
         """A correction that cannot be used: the human counts as having let go."""
-        self.statistics.refused_corrections += 1
-        self._correction = None
-
-    def _engaged_correction(self) -> Correction | None:
-        if self._correction is None or self._tick_ns is None:
-            return None
-        at_ns, correction = self._correction
-        fresh = self._tick_ns - at_ns < to_ns(self.config.stale_correction_s)
-        return correction if correction.engaged and fresh else None
-
-    def _order_problem(self, action: Action, observed_ns: int, motion: Motion) -> str:
-        name = f"policy action {action.sequence}"
-        if self._last_sequence is not None and self._last_sequence[0] == action.publisher:
-            last = self._last_sequence[1]
-            if action.sequence <= last:
-                return f"{name} is out of order: {last} of {action.publisher!r} was accepted before"
-        if motion.observed_ns is not None and observed_ns <= motion.observed_ns:
-            return f"{name} answers an observation that is not newer than the last one answered"
-        # On a steady clock stamps are only as exact as the two clocks were read.
-        slack_ns = 0 if self._by_state else self._dt_ns
-        if observed_ns < motion.armed_ns - slack_ns:
-            return f"{name} answers an observation from before the gate was armed"
-        return ""
+        self._human.refuse()
 
     # -- commands ---------------------------------------------------------------------------------------
 
@@ -366,23 +360,23 @@ class Gate:
         if self.mode is not Mode.ACTIVE or motion.observed_ns is None:
             return []
         if not motion.exhausted:
-            return self._guarded(*motion.step(palm.value, self._engaged_correction()), palm.value, now)
-        age = self._tick_ns - motion.observed_ns
-        if age >= self._stale_observation_ns:
-            refusal = (
-                f"; last refusal: {self.statistics.last_refusal}" if self.statistics.last_refusal else ""
-            )
-            return self._doubt(
-                f"no new action of the policy: the last one answers an observation {age / 1e6:.0f} ms old, "
-                f"allowed: less than {self._stale_observation_ns / 1e6:.0f} ms{refusal}",
-                now,
-            )
+            correction = self._human.engaged(self._tick_ns)
+            return self._guarded(*motion.step(palm.value, correction), palm.value, now)
+        problem = self._starvation(self._tick_ns - motion.observed_ns, self._stale_observation_ns)
+        if problem:
+            return self._doubt(problem, now)
         waited, motion.waiting = motion.waiting, True
         if self._by_state and not waited:
             # In lock-step the world waits for the action of this tick.
             return []
         self.statistics.starved += 1
         return self._guarded(*motion.keep(palm.value), palm.value, now)
+
+    def _starvation(self, age_ns: int, stale_after_ns: int) -> str:
+        """Whether the observation behind the newest accepted action is too old to go on waiting."""
+        if age_ns < stale_after_ns:
+            return ""
+        return gate_checks.starvation(age_ns, self._stale_observation_ns, self.statistics.last_refusal)
 
     def _guarded(self, palm: Pose, hand: Array, measured: Pose, now: Now) -> list[Command]:
         problem = gate_checks.command_problem(palm, hand, measured, self._limits)
@@ -429,12 +423,13 @@ class Gate:
         return []
 
     def _clear(self) -> None:
-        self._motion, self._held, self._correction, self._jumps = None, None, None, 0
-        self._sent = None
+        self._motion, self._held, self._sent, self._jumps = None, None, None, 0
+        self._human.forget()
 
     def _forget_time(self) -> None:
         self._measured = MeasuredState()
-        self._tick_ns = self._due_ns = self._correction = None
+        self._tick_ns = self._due_ns = None
+        self._human.forget()
         self._mismatch = ""
 
     def _enter(self, mode: Mode, reason: str, now: Now) -> None:
@@ -449,10 +444,10 @@ class Gate:
         return self._tick_ns if self._tick_ns is not None else 0
 
     def _on_clock(self, stamp_ns: int, now: Now) -> int:
-        return stamp_ns if self._by_state else steady_stamp(stamp_ns, now)
+        return stamp_ns if self._by_state else self._stamps.steady(stamp_ns, now)
 
     def _arming_problem(self, now: Now) -> str:
-        problem = self.state_problem(now) or self._publisher_problem()
+        problem = self.state_problem(now) or gate_checks.publisher_problem(*self._publishers)
         if not problem and self._jumps:
             return f"{self.statistics.last_state_refusal}; look at the robot, call safety/stop, then arm"
         return problem or self._mismatch
@@ -463,25 +458,7 @@ class Gate:
         if arm is None or palm is None or (self._by_state and arm.stamp_ns != palm.stamp_ns):
             return self._mismatch
         computed = self._kinematics.forward(arm.value[None])
-        distance, angle = gate_checks.pose_difference(palm.value, computed)
-        if distance > self.config.mismatch_position or angle > self.config.mismatch_rotation:
-            return (
-                f"{PALM} is {distance:.3f} m and {angle:.3f} rad from the palm computed from {ARM}, "
-                f"allowed: {self.config.mismatch_position} m and {self.config.mismatch_rotation} rad; "
-                "check the hand's mount"
-            )
-        return ""
-
-    def _publisher_problem(self) -> str:
-        policies, commanders = self._publishers
-        # A process that was killed keeps its place in the graph until its lease ends.
-        killed = "(one that was killed counts for up to 20 s)"
-        if commanders > 1:
-            topics = "arm/target_pose or hand/target"
-            return f"{commanders} publishers on {topics}, allowed: this gate only; stop the others {killed}"
-        if policies > 1:
-            return f"{policies} publishers on policy/action, allowed: 1; stop the second policy {killed}"
-        return ""
+        return gate_checks.mismatch_problem(palm.value, computed, self.config)
 
     def _note_refusal(self, reason: str) -> None:
         self.statistics.refused += 1

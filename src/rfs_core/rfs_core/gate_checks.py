@@ -8,7 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from rfs_core import robot, se3
+from rfs_core.bounds import hard_bounds
 from rfs_core.control import StepLimits
+from rfs_core.gate_config import GateConfig
+from rfs_core.gate_motion import Motion
 from rfs_core.gate_types import Action
 from rfs_core.se3 import Array, Pose
 from rfs_core.specs import ActionSpec
@@ -19,6 +22,8 @@ REACH = 2.0
 """No palm is further from the base along any axis, m; the FR3 reaches 0.855 m to its flange."""
 GUARD_SLACK = 1e-6
 """Rounding that the last guard allows."""
+NO_RESIDUAL = 3.0
+"""A residual beyond so many times the largest bound that any configuration may have is none: refused."""
 
 
 def content_problem(action: Action, spec: ActionSpec, base_tolerance: float) -> str:
@@ -42,17 +47,40 @@ def content_problem(action: Action, spec: ActionSpec, base_tolerance: float) -> 
         if not np.isfinite(array).all():
             step, index = divmod(int(np.flatnonzero(~np.isfinite(array.ravel()))[0]), spec.size)
             return f"{name}: {field} is not finite at step {step}, value {index}"
-    base = action.a_b.reshape(spec.horizon, spec.size)
     excess = base_tolerance * (spec.high - spec.low)
-    outside = (base < spec.low - excess) | (base > spec.high + excess)
-    if outside.any():
-        step, index = (int(i) for i in np.argwhere(outside)[0])
-        part = next(p for p in spec.parts if spec.slice(p.name).stop > index)
-        return (
-            f"{name}: a_b of {part.name}[{index - spec.slice(part.name).start}] at step {step} is "
-            f"{base[step, index]:.4g} {part.unit}, allowed {spec.low[index]:.4g} to {spec.high[index]:.4g} "
-            f"and at most {excess[index]:.4g} beyond"
-        )
+    largest = NO_RESIDUAL * hard_bounds(spec)
+    for field, low, high in (
+        ("a_b", spec.low - excess, spec.high + excess),
+        ("a_r", -largest, largest),
+        ("a", spec.low - excess, spec.high + excess),
+    ):
+        values = getattr(action, field).reshape(spec.horizon, spec.size)
+        outside = (values < low) | (values > high)
+        if outside.any():
+            step, index = (int(i) for i in np.argwhere(outside)[0])
+            part = next(p for p in spec.parts if spec.slice(p.name).stop > index)
+            allowed = (
+                f"at most {largest[index]:.4g} to either side"
+                if field == "a_r"
+                else f"{spec.low[index]:.4g} to {spec.high[index]:.4g} and at most {excess[index]:.4g} beyond"
+            )
+            return (
+                f"{name}: {field} of {part.name}[{index - spec.slice(part.name).start}] at step {step} is "
+                f"{values[step, index]:.4g} {part.unit}, allowed {allowed}"
+            )
+    return ""
+
+
+def residual_problem(residual: Array, spec: ActionSpec) -> str:
+    """Whether a human's residual can mean one for this robot."""
+    if residual.shape != (spec.size,):
+        return f"correction has {residual.size} values, this robot needs {spec.size}"
+    if not np.isfinite(residual).all():
+        return f"correction is not finite at value {int(np.flatnonzero(~np.isfinite(residual))[0])}"
+    largest = NO_RESIDUAL * hard_bounds(spec)
+    if (np.abs(residual) > largest).any():
+        i = int(np.argmax(np.abs(residual) - largest))
+        return f"correction has {residual[i]:.4g} at value {i}, allowed at most {largest[i]:.4g}"
     return ""
 
 
@@ -73,6 +101,37 @@ def binding_problem(action: Action, bound: Action | None) -> str:
             "active; swap checkpoints between episodes"
         )
     return ""
+
+
+def order_problem(
+    action: Action, observed_ns: int, motion: Motion, last: tuple[str, int] | None, slack_ns: int
+) -> str:
+    """Whether an action answers an observation, and has a number, later than those accepted before.
+
+    Args:
+        action: as received.
+        observed_ns: stamp of its observation on the gate's clock.
+        motion: since arming.
+        last: publisher and sequence of the last accepted action.
+        slack_ns: how exact stamps are.
+    """
+    name = f"policy action {action.sequence}"
+    if last is not None and last[0] == action.publisher and action.sequence <= last[1]:
+        return f"{name} is out of order: {last[1]} of {action.publisher!r} was accepted before"
+    if motion.observed_ns is not None and observed_ns <= motion.observed_ns:
+        return f"{name} answers an observation that is not newer than the last one answered"
+    if observed_ns < motion.armed_ns - slack_ns:
+        return f"{name} answers an observation from before the gate was armed"
+    return ""
+
+
+def starvation(age_ns: int, stale_after_ns: int, last_refusal: str) -> str:
+    """The sentence for a policy that has answered nothing for too long."""
+    return (
+        f"no new action of the policy: the last one answers an observation {age_ns / 1e6:.0f} ms old, "
+        f"allowed: less than {stale_after_ns / 1e6:.0f} ms"
+        + (f"; last refusal: {last_refusal}" if last_refusal else "")
+    )
 
 
 def joints_problem(values: Array, limits: Array, names: tuple[str, ...], what: str) -> str:
@@ -164,4 +223,28 @@ def command_problem(palm: Pose, hand: Array, measured: Pose, limits: StepLimits)
             f"command is {distance:.3f} m and {angle:.3f} rad from the measured palm, allowed "
             f"{limits.leash_position} m and {limits.leash_rotation} rad"
         )
+    return ""
+
+
+def mismatch_problem(palm: Pose, computed: Pose, config: GateConfig) -> str:
+    """Whether the measured palm is where the measured joints put it."""
+    distance, angle = pose_difference(palm, computed)
+    if distance > config.mismatch_position or angle > config.mismatch_rotation:
+        return (
+            f"arm/current_pose is {distance:.3f} m and {angle:.3f} rad from the palm computed from "
+            f"arm/joint_states, allowed: {config.mismatch_position} m and {config.mismatch_rotation} rad; "
+            "check the hand's mount"
+        )
+    return ""
+
+
+def publisher_problem(policies: int, commanders: int) -> str:
+    """Whether there is one policy at most, and nobody but the gate on the drivers' topics."""
+    # A process that was killed keeps its place in the graph until its lease ends.
+    killed = "(one that was killed counts for up to 20 s)"
+    if commanders > 1:
+        topics = "arm/target_pose or hand/target"
+        return f"{commanders} publishers on {topics}, allowed: this gate only; stop the others {killed}"
+    if policies > 1:
+        return f"{policies} publishers on policy/action, allowed: 1; stop the second policy {killed}"
     return ""

@@ -75,6 +75,11 @@ class Motion:
             self._target = (palm, held_fingers(hand))
 
     @property
+    def idle(self) -> bool:
+        """Whether every accepted step has been executed."""
+        return self._pending is None and self.exhausted
+
+    @property
     def exhausted(self) -> bool:
         """Whether every step of the running chunk has been executed."""
         return self._chunk is None or self._chunk.next_step >= self._spec.horizon

@@ -13,7 +13,7 @@ from rfs_core import robot
 from rfs_core.gate_checks import joints_jump, joints_problem, pose_jump, pose_problem
 from rfs_core.gate_config import GateConfig
 from rfs_core.se3 import Array, Pose
-from rfs_core.staleness import NS_PER_S
+from rfs_core.staleness import NS_PER_S, Order, order
 
 Value = TypeVar("Value")
 
@@ -83,6 +83,15 @@ class MeasuredState:
         return self.missing_problem()
 
 
+def relation_to(
+    before: Sample[Array] | Sample[Pose] | None, stamp_ns: int, at_ns: int, simulated: bool
+) -> Order:
+    """How a sample relates to the newest one of its stream; only a simulation's clock can restart."""
+    if before is None or simulated or stamp_ns == before.stamp_ns:
+        return order(stamp_ns, None if before is None else before.stamp_ns)
+    return Order.NEWER if at_ns > before.at_ns else Order.OLDER
+
+
 def value_problem(stream: str, value: Array | Pose) -> str:
     """Whether a measured value can be one of this robot."""
     if isinstance(value, Pose):
@@ -93,10 +102,10 @@ def value_problem(stream: str, value: Array | Pose) -> str:
 
 
 def jump_problem(
-    stream: str, value: Array | Pose, before: Sample[Array] | Sample[Pose], stamp_ns: int, config: GateConfig
+    stream: str, value: Array | Pose, before: Sample[Array] | Sample[Pose], later_ns: int, config: GateConfig
 ) -> str:
-    """Whether a measured value is further from the one before than the robot can move in between."""
-    dt_s, slack = (stamp_ns - before.stamp_ns) / NS_PER_S, config.jump_slack
+    """Whether a value measured `later_ns` after another is further from it than the robot can move."""
+    dt_s, slack = later_ns / NS_PER_S, config.jump_slack
     if isinstance(value, Pose):
         assert isinstance(before.value, Pose)
         return pose_jump(

@@ -30,6 +30,49 @@ def steady_stamp(stamp_ns: int, now: Now) -> int:
     return now.steady_ns - (now.ros_ns - stamp_ns)
 
 
+class SteadyStamps:
+    """Stamps on the steady clock, also across a step of the clock that they are read on.
+
+    Somebody sets the clock, or NTP does: a message that was stamped before the step and is received after it
+    seems to be older, or from the future, by the whole step. For `REMEMBER_NS` after a step a stamp is read
+    on the clock before it as well, and the younger reading that is not from the future counts. Steps that
+    are shorter than the age of a message may make that message seem younger by the step.
+    """
+
+    STEP_NS = 10_000_000
+    """A change of the two clocks' difference between two events from which it is a step, and not drift."""
+    REMEMBER_NS = NS_PER_S
+    """How long messages stamped before a step may still arrive."""
+
+    def __init__(self, future_tolerance_ns: int) -> None:
+        """Args: future_tolerance_ns: how far a stamp may lie ahead."""
+        self._future_ns = future_tolerance_ns
+        self._offset_ns: int | None = None
+        self._before: list[tuple[int, int]] = []
+        """(difference of the clocks before a step, steady time until which it is remembered)"""
+        self.steps = 0
+        """Steps seen since the start."""
+
+    def observe(self, now: Now) -> None:
+        """Compare the two clocks; to be called at every event."""
+        offset_ns = now.ros_ns - now.steady_ns
+        if self._offset_ns is not None and abs(offset_ns - self._offset_ns) > self.STEP_NS:
+            self.steps += 1
+            self._before.append((self._offset_ns, now.steady_ns + self.REMEMBER_NS))
+        self._before = [entry for entry in self._before if entry[1] > now.steady_ns]
+        self._offset_ns = offset_ns
+
+    def steady(self, stamp_ns: int, now: Now) -> int:
+        """When a message received now was stamped, on the steady clock."""
+        self.observe(now)
+        newest_ns = steady_stamp(stamp_ns, now)
+        if not self._before:
+            return newest_ns
+        readings = [newest_ns, *(stamp_ns - offset_ns for offset_ns, _ in self._before)]
+        possible = [at_ns for at_ns in readings if at_ns - now.steady_ns <= self._future_ns]
+        return max(possible, default=newest_ns)
+
+
 class Order(enum.Enum):
     """How a stamp relates to the newest one of its stream."""
 

@@ -218,11 +218,11 @@ def test_target_stops_at_the_leash_when_the_arm_does_not_follow(bench):
 def test_policy_residual_is_bounded_and_human_residual_too_and_both_are_added(bench):
     b = bench().armed()
     residual = np.zeros((2, 22))
-    residual[:, 0] = 1.0  # to 0.015
+    residual[:, 0] = 0.08  # to 0.015
     residual[:, 6] = -0.1  # to -0.05
     human = np.zeros(22)
     human[0] = 0.004
-    human[1] = -1.0  # to -0.015
+    human[1] = -0.08  # to -0.015
     b.correct(human)
     (command,) = b.act(a_b=b.chunk(dx=0.005), a_r=residual)
     np.testing.assert_allclose(
@@ -281,7 +281,7 @@ def test_fingers_move_by_at_most_0_3_rad_per_step(bench):
 def test_released_human_residual_fades_over_0_2_s(bench):
     b = bench().armed()
     human = np.zeros(22)
-    human[0] = 1.0
+    human[0] = 0.08
     xs = [b.home.position[0, 0]]
     for decision in range(4):
         b.correct(human, engaged=decision == 0)

@@ -29,7 +29,7 @@ from std_srvs.srv import Trigger
 from rfs_control.nodes.qos import LATCHED, RELIABLE
 from rfs_core import robot
 from rfs_core.errors import RfsError
-from rfs_core.gate import Action, Command, Correction, Gate, GateConfig, Mode, Now, Reply
+from rfs_core.gate import WATCH_S, Action, Command, Correction, Gate, GateConfig, Mode, Now, Reply
 from rfs_msgs.msg import Correction as CorrectionMsg
 from rfs_msgs.msg import PolicyAction, SafetyState
 from rfs_ros import connections, conversions, params
@@ -69,6 +69,8 @@ class GateNode(Node):
 
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(self.gate.spec.control_dt, self._on_tick, clock=steady)
+        if self.config.tick_source == "timer":
+            self.create_timer(WATCH_S, lambda: self._send(self.gate.watch(self._now())), clock=steady)
         self.create_timer(_DIAGNOSE_S, self._diagnose, clock=steady)
         self._report()
 
