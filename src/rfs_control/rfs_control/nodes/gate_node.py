@@ -35,6 +35,7 @@ from rfs_msgs.msg import PolicyAction, SafetyState
 from rfs_ros import connections, conversions, params
 from rfs_ros.conversions import stamp_msg, stamp_ns
 from rfs_ros.run import exit_with, run_node
+from rfs_ros.timing import ControlTime, control_clock
 
 _DIAGNOSE_S = 1.0
 
@@ -47,6 +48,9 @@ class GateNode(Node):
         super().__init__("gate_node", **options)
         self.config = params.declare(self, GateConfig)
         self.gate = Gate(self.config)
+        # A simulation that waits for the gate must not silence it: its clock is watched on the wall.
+        by_timer = self.config.tick_source == "timer"
+        self._time = ControlTime(self) if by_timer else None
         self._arm: Service | None = None
         self._said: tuple[Any, ...] = ()
         self._counted = (time.monotonic(), 0, 0)
@@ -68,14 +72,16 @@ class GateNode(Node):
         )
 
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(self.gate.spec.control_dt, self._on_tick, clock=steady)
-        if self.config.tick_source == "timer":
-            self.create_timer(WATCH_S, lambda: self._send(self.gate.watch(self._now())), clock=steady)
+        ticks = control_clock(self) if by_timer else steady
+        self.create_timer(self.gate.spec.control_dt, self._on_tick, clock=ticks)
+        if by_timer:
+            self.create_timer(WATCH_S, lambda: self._send(self.gate.watch(self._now())), clock=ticks)
         self.create_timer(_DIAGNOSE_S, self._diagnose, clock=steady)
         self._report()
 
     def _now(self) -> Now:
-        return Now(time.monotonic_ns(), self.get_clock().now().nanoseconds)
+        steady_ns = time.monotonic_ns() if self._time is None else self._time.now_ns()
+        return Now(steady_ns, self.get_clock().now().nanoseconds)
 
     # The measured robot
 

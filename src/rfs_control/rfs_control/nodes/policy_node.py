@@ -34,8 +34,10 @@ from rfs_msgs.srv import LoadCheckpoint
 from rfs_ros import connections, params
 from rfs_ros.conversions import stamp_msg, stamp_ns
 from rfs_ros.run import exit_with, run_node
+from rfs_ros.timing import control_clock
 
 _WARM_UP_CALLS = 5  # the first calls of a network are slow
+_LOOKS_PER_DECISION = 10
 
 
 class PolicyNode(LifecycleNode):
@@ -98,9 +100,9 @@ class PolicyNode(LifecycleNode):
             )
         if self.config.tick_source == "timer":
             spec = policy.header.action_spec
-            self._timer = self.create_timer(
-                spec.control_dt * spec.horizon, self._on_timer, clock=self._steady
-            )
+            # Looks often, so that a decision is made when it is due, whenever the timer was started.
+            period = spec.control_dt * spec.horizon / _LOOKS_PER_DECISION
+            self._timer = self.create_timer(period, self._on_timer, clock=control_clock(self))
         self.get_logger().info(f"configured with {policy.checkpoint_id}, a_0 {policy.noise_source}")
         return TransitionCallbackReturn.SUCCESS
 

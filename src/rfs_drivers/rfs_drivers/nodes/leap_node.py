@@ -29,6 +29,7 @@ from rfs_drivers.servo_bus import UDEV_HINT, latency_timer
 from rfs_ros import params
 from rfs_ros.conversions import joint_state_msg, joint_values
 from rfs_ros.run import exit_with, run_node
+from rfs_ros.timing import ControlTime, control_clock
 
 RELIABLE = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(
@@ -56,6 +57,7 @@ class LeapNode(LifecycleNode):
         except ConfigError as error:
             self._refusal = str(error)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._time = ControlTime(self)
         self._driver: LeapDriver | None = None
         self._active = False
         self._phase = ""
@@ -68,7 +70,7 @@ class LeapNode(LifecycleNode):
         self.create_subscription(JointState, TARGET_TOPIC, self._on_target, RELIABLE)
         self.create_service(Trigger, "hand/recover", self._on_recover)
         rate = self._config.rate if self._config is not None else 10.0
-        self.create_timer(1.0 / rate, self._cycle, clock=self._steady)
+        self.create_timer(1.0 / rate, self._cycle, clock=control_clock(self))
         self.create_timer(0.5, self._look_for_publishers, clock=self._steady)
         self.create_timer(1.0, self._publish_diagnostics, clock=self._steady)
         self._autostart = None
@@ -82,7 +84,9 @@ class LeapNode(LifecycleNode):
         try:
             if self._config is None or self._refusal:
                 raise ConfigError(self._refusal)
-            driver = LeapDriver(self._config, self._log, self._on_state)
+            driver = LeapDriver(
+                self._config, self._log, self._on_state, clock=self._time.now, sleep=self._time.sleep
+            )
             line = driver.connect()
         except RfsError as error:
             if isinstance(error, ConfigError):
@@ -183,7 +187,7 @@ class LeapNode(LifecycleNode):
             self._publish_diagnostics()
 
     def _on_state(self, state: HandState) -> None:
-        age_ns = int(max(time.monotonic() - state.read_at, 0.0) * 1e9)
+        age_ns = int(max(self._time.now() - state.read_at, 0.0) * 1e9)
         stamp_ns = self.get_clock().now().nanoseconds - age_ns
         message = joint_state_msg(stamp_ns, leap_table.NAMES, state.position, state.velocity)
         message.effort = state.effort.tolist()
