@@ -2,6 +2,7 @@
 
     ros2 run rfs_learning benchmark_policy --checkpoint checkpoints/grasp_base.safetensors
     ros2 run rfs_learning benchmark_policy            # an untrained network of the usual size
+    ros2 run rfs_learning benchmark_policy --points 1024    # the same on a cloud, with its encoder
 
 It also says whether one decision is the same bit for bit in a batch of one and of many on this machine.
 """
@@ -20,26 +21,33 @@ import torch
 from rfs_core.errors import RfsError
 from rfs_core.robot import DEFAULT_ACTION_SPEC
 from rfs_core.specs import ObservationSpec, Part
+from rfs_core.tasks.points import observation_spec
 from rfs_learning.checkpoint import CheckpointHeader
-from rfs_learning.flow import FlowBase
+from rfs_learning.flow import Architecture, FlowBase
 from rfs_learning.integrator import Integrator
 from rfs_learning.networks import MlpArchitecture
+from rfs_learning.point_encoder import PointsArchitecture
 from rfs_learning.policy import Policy
 
 _USUAL_OBSERVATION = ObservationSpec((Part("observation", (64,), "1", -1.0, 1.0),))
 
 
-def untrained(integrator: Integrator) -> Policy:
-    """A policy of the usual size with random weights."""
+def untrained(integrator: Integrator, points: int = 0) -> Policy:
+    """A policy of the usual size with random weights; it sees a cloud of `points`, if any."""
     action = DEFAULT_ACTION_SPEC
-    architecture = MlpArchitecture(_USUAL_OBSERVATION.size, action.horizon * action.size)
+    chunk_size = action.horizon * action.size
+    observation = _USUAL_OBSERVATION
+    architecture: Architecture = MlpArchitecture(observation.size, chunk_size)
+    if points:
+        observation = observation_spec("grasp", points)
+        architecture = PointsArchitecture.of(observation, {"chunk_size": chunk_size})
     torch.manual_seed(0)
     header = CheckpointHeader(
         kind="flow_base",
         name="untrained",
         task="none",
         action_spec=action,
-        observation_spec=_USUAL_OBSERVATION,
+        observation_spec=observation,
         architecture=architecture.to_dict(),
         integrator=integrator,
         seed=0,
@@ -84,11 +92,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         prog="benchmark_policy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--checkpoint", type=Path, help="checkpoint to time; default: an untrained network")
+    parser.add_argument(
+        "--points", type=int, default=0, help="without a checkpoint: points of the cloud it sees; 0: none"
+    )
     parser.add_argument("--ticks", type=int, default=3000, help="decisions to time")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     try:
-        policy = Policy.load(arguments.checkpoint) if arguments.checkpoint else untrained(Integrator())
+        policy = (
+            Policy.load(arguments.checkpoint)
+            if arguments.checkpoint
+            else untrained(Integrator(), arguments.points)
+        )
     except RfsError as error:
         print(f"benchmark_policy: {error}", file=sys.stderr)
         sys.exit(1)

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from rfs_core.errors import RfsError
+from rfs_core.specs import ObservationSpec
 from rfs_learning.checkpoint import Checkpoint, CheckpointError, CheckpointHeader
 from rfs_learning.integrator import Integrator
 from rfs_learning.networks import MlpArchitecture, VelocityField
 from rfs_learning.normalizer import Normalizer
+from rfs_learning.point_encoder import PointEncoder, PointsArchitecture
 
 
 def flow_matching_loss(v: nn.Module, a: Tensor, s: Tensor, a_0: Tensor, t: Tensor) -> Tensor:
@@ -28,21 +30,70 @@ def flow_matching_loss(v: nn.Module, a: Tensor, s: Tensor, a_0: Tensor, t: Tenso
     return (error**2).mean()
 
 
-class FlowBase(nn.Module):
-    """Velocity field, normalisers and integrator: all that turns (observation, a_0) into a_b."""
+Architecture = MlpArchitecture | PointsArchitecture
 
-    def __init__(self, architecture: MlpArchitecture, integrator: Integrator, horizon: int) -> None:
+
+def architecture_from_dict(data: dict[str, Any]) -> Architecture:
+    """The architecture of a header, whatever its type.
+
+    Raises:
+        RfsError: an unknown type, or missing or unknown keys.
+    """
+    return (PointsArchitecture if data.get("type") == "points" else MlpArchitecture).from_dict(data)
+
+
+class FlowBase(nn.Module):
+    """Encoder, velocity field, normalisers and integrator: all that turns (observation, a_0) into a_b.
+
+    An observation becomes features in two parts: `condense` looks at each observation alone (a cloud's
+    largest values; nothing for a state), `features` at the batch. With a cloud the first costs most of a
+    decision, and is made once for all steps of the integration.
+    """
+
+    def __init__(self, architecture: Architecture, integrator: Integrator, horizon: int) -> None:
         super().__init__()
-        if architecture.chunk_size % horizon:
-            raise RfsError(f"a chunk of {architecture.chunk_size} values cannot be {horizon} equal steps")
+        field = architecture.field
+        if field.chunk_size % horizon:
+            raise RfsError(f"a chunk of {field.chunk_size} values cannot be {horizon} equal steps")
+        self.architecture = architecture
         self.integrator = integrator
         self.horizon = horizon
-        self.action_size = architecture.chunk_size // horizon
-        self._clip = float(architecture.observation_clip)
-        self.velocity = VelocityField(architecture)
-        self.observation_normalizer = Normalizer(architecture.observation_size)
+        self.action_size = field.chunk_size // horizon
+        self._clip = float(field.observation_clip)
+        self.velocity = VelocityField(field)
+        self.encoder = PointEncoder(architecture) if isinstance(architecture, PointsArchitecture) else None
+        self._own_size = (
+            architecture.own_size
+            if isinstance(architecture, PointsArchitecture)
+            else architecture.observation_size
+        )
+        self.observation_normalizer = Normalizer(self._own_size)
         # Every step of a chunk has the same scale, so that noise means the same at each.
         self.action_normalizer = Normalizer(self.action_size)
+
+    @property
+    def feature_size(self) -> int:
+        """F, what the velocity field and a modulation see of an observation."""
+        return self.architecture.feature_size
+
+    @property
+    def condensed_size(self) -> int:
+        """Length of what `condense` returns."""
+        return self._own_size + (self.encoder.architecture.point_width if self.encoder is not None else 0)
+
+    def condense(self, observation: Tensor) -> Tensor:
+        """The own values as they are, and the cloud's largest values. Shape (N, O) -> (N, any)."""
+        if self.encoder is None:
+            return observation
+        own, points = observation[:, : self._own_size], observation[:, self._own_size :]
+        return torch.cat([own, self.encoder.pool(own, points.reshape(len(points), -1, 3))], dim=1)
+
+    def features(self, condensed: Tensor) -> Tensor:
+        """What `condense` gave as the network sees it, not clipped. Shape (N, any) -> (N, F)."""
+        own = self.observation_normalizer.normalize(condensed[:, : self._own_size])
+        if self.encoder is None:
+            return own
+        return torch.cat([own, self.encoder.project(condensed[:, self._own_size :])], dim=1)
 
     def loss(self, observation: Tensor, chunk: Tensor, a_0: Tensor, t: Tensor) -> Tensor:
         """Eq. 3 on data in physical units.
@@ -53,13 +104,21 @@ class FlowBase(nn.Module):
         s = self.normalized(observation)
         return flow_matching_loss(self.velocity, a, s, a_0.flatten(1), t)
 
+    def clip(self, features: Tensor) -> Tensor:
+        """Features within the bounds that the velocity field was trained with. Shape (N, F)."""
+        return features.clamp(-self._clip, self._clip)
+
     def normalized(self, observation: Tensor) -> Tensor:
-        """The observation as the network sees it. Shape (N, O)."""
-        return self.observation_normalizer.normalize(observation).clamp(-self._clip, self._clip)
+        """The observation as the velocity field sees it. Shape (N, O) -> (N, F)."""
+        return self.clip(self.features(self.condense(observation)))
 
     def push(self, observation: Tensor, a_0: Tensor) -> Tensor:
         """a_b = Push(s, a_0, v) in physical units. Shape: observation (N, O), a_0 (N, H, A) -> (N, H, A)."""
-        s = self.normalized(observation)
+        return self.push_features(self.normalized(observation), a_0)
+
+    def push_features(self, features: Tensor, a_0: Tensor) -> Tensor:
+        """`push` from features, clipped here. Shape: features (N, F), a_0 (N, H, A) -> (N, H, A)."""
+        s = self.clip(features)
         a = self.integrator.push(lambda a_t, t: self.velocity(a_t, t, s), a_0.flatten(1))
         return self.action_normalizer.denormalize(a.view(-1, self.horizon, self.action_size))
 
@@ -76,10 +135,12 @@ class FlowBase(nn.Module):
         """
         header = checkpoint.header
         try:
-            architecture = MlpArchitecture.from_dict(header.architecture)
+            architecture = architecture_from_dict(header.architecture)
             _compare("observation_size", architecture.observation_size, header.observation_spec.size)
+            if isinstance(architecture, PointsArchitecture):
+                _compare_cloud(architecture, header.observation_spec)
             chunk = header.action_spec.horizon * header.action_spec.size
-            _compare("chunk_size", architecture.chunk_size, chunk)
+            _compare("chunk_size", architecture.field.chunk_size, chunk)
             with torch.device("meta"):  # learn the shapes without allocating what a header asks for
                 wanted = _shapes(
                     cls(architecture, header.integrator, header.action_spec.horizon).state_dict()
@@ -95,6 +156,8 @@ class FlowBase(nn.Module):
             flow.load_state_dict(checkpoint.tensors)
             flow.observation_normalizer.check()
             flow.action_normalizer.check()
+            if flow.encoder is not None:
+                flow.encoder.point_normalizer.check()
         except RfsError as error:
             raise CheckpointError(f"checkpoint {header.name}: {error}; retrain it") from error
         return flow.eval().requires_grad_(False)
@@ -103,6 +166,18 @@ class FlowBase(nn.Module):
 def _compare(what: str, architecture: int, spec: int) -> None:
     if architecture != spec:
         raise RfsError(f"its architecture has {what} {architecture}, its specs have {spec}")
+
+
+def _compare_cloud(architecture: PointsArchitecture, spec: ObservationSpec) -> None:
+    """The header's spec must say the same of the cloud and the palm as the architecture."""
+    told = PointsArchitecture.of(
+        spec,
+        {"chunk_size": architecture.field.chunk_size},
+        architecture.point_width,
+        architecture.point_features,
+    )
+    for name in ("points", "own_size", "palm_position_at", "palm_rotation_at"):
+        _compare(name, getattr(architecture, name), getattr(told, name))
 
 
 def _shapes(tensors: dict[str, Any]) -> dict[str, str]:

@@ -23,6 +23,14 @@ _SLOWEST_RAD, _FASTEST_RAD = 1.0, 100.0
 about 2 pi * steps would only add noise to an Euler integration of that many steps."""
 
 
+def whole_numbers(what: str, values: dict[str, Any], largest: dict[str, int]) -> None:
+    """Raise RfsError where a value is no whole number from 1 to its largest one (65536 if none is named)."""
+    for name, value in values.items():
+        most = largest.get(name, 65536)
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise RfsError(f"{what}: {name} is {value!r}, allowed are whole numbers from 1 to {most}")
+
+
 @dataclasses.dataclass(frozen=True)
 class MlpArchitecture:
     """Size of a velocity field; stored in every checkpoint."""
@@ -42,14 +50,19 @@ class MlpArchitecture:
     a small standard deviation, and would otherwise drive the network far outside what it has seen."""
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value, most = getattr(self, field.name), _LARGEST.get(field.name, 65536)
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-                raise RfsError(
-                    f"architecture: {field.name} is {value!r}, allowed are whole numbers from 1 to {most}"
-                )
+        whole_numbers("architecture", dataclasses.asdict(self), _LARGEST)
         if self.time_features % 2:
             raise RfsError(f"architecture: time_features is {self.time_features}, allowed are even numbers")
+
+    @property
+    def feature_size(self) -> int:
+        """What the velocity field and a modulation see of an observation: all of it."""
+        return self.observation_size
+
+    @property
+    def field(self) -> MlpArchitecture:
+        """The velocity field's own part: itself."""
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """As stored in a checkpoint's header."""

@@ -128,13 +128,55 @@ class Policy:
         Raises:
             PolicyError: a wrong shape, or a value that is not finite.
         """
-        spec, rows = self.header.action_spec, len(observation)
-        _check("observation", observation, (rows, self.header.observation_spec.size))
+        _check("observation", observation, (len(observation), self.header.observation_spec.size))
+        return self._decide(self._features(observation), len(observation), noise)
+
+    @property
+    def feature_size(self) -> int:
+        """F: what a modulation, a critic or the velocity field see of an observation."""
+        return self._flow.feature_size
+
+    @torch.inference_mode()
+    def encode(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Features of N observations: standardised values, with a cloud its encoding. Shape (N, O) -> (N, F).
+
+        Training on stored observations encodes them once; `act_on` decides from what is returned here.
+
+        Raises:
+            PolicyError: a wrong shape, or a value that is not finite.
+        """
+        _check("observation", observation, (len(observation), self.header.observation_spec.size))
+        return self._numpy(self._features(observation), len(observation))
+
+    @torch.inference_mode()
+    def act_on(self, features: NDArray[np.float32], noise: NDArray[np.float32]) -> PolicyOutput:
+        """`act` from what `encode` returned. Shape: features (N, F), noise (N, H, A).
+
+        Raises:
+            PolicyError: a wrong shape, or a value that is not finite.
+        """
+        _check("features", features, (len(features), self.feature_size))
+        return self._decide(self._padded(features), len(features), noise)
+
+    def _features(self, observation: NDArray[np.float32]) -> Tensor:
+        """Rows are a multiple of `_ROWS`. Clouds are condensed one by one: that stays in the processor's
+        cache, costs nothing for padding, and each is the same whatever stands beside it."""
+        if self._flow.encoder is None:
+            condensed = self._padded(observation)
+        else:
+            given = torch.from_numpy(observation).to(self._device)
+            condensed = torch.zeros((-(-len(given) // _ROWS) * _ROWS, self._flow.condensed_size))
+            condensed = condensed.to(self._device)
+            for i in range(len(given)):
+                condensed[i : i + 1] = self._flow.condense(given[i : i + 1])
+        return self._flow.features(condensed).clamp(-_LARGEST_S, _LARGEST_S)
+
+    def _decide(self, s: Tensor, rows: int, noise: NDArray[np.float32]) -> PolicyOutput:
+        """One decision from padded features."""
+        spec = self.header.action_spec
         _check("noise", noise, (rows, spec.horizon, spec.size))
-        o = self._padded(observation)
-        s = self._normalized(o)
         a_0, a_r, direct, replaced = self._modulation(s, self._padded(noise))
-        a_b = self._flow.push(o, a_0)
+        a_b = self._flow.push_features(s, a_0)
         if direct is not None and replaced is not None:
             a_b = torch.where(replaced, direct, a_b)
         base = self._numpy(a_b, rows).astype(np.float64)
@@ -158,11 +200,8 @@ class Policy:
 
     @torch.inference_mode()
     def normalize(self, observation: NDArray[np.float32]) -> Tensor:
-        """The observation as the modulation sees it. Shape (N, O), in the units of the spec -> (N, O)."""
-        return self._normalized(torch.from_numpy(observation).to(self._device))
-
-    def _normalized(self, o: Tensor) -> Tensor:
-        return self._flow.observation_normalizer.normalize(o).clamp(-_LARGEST_S, _LARGEST_S)
+        """The observation as the modulation sees it. Shape (N, O), in the units of the spec -> (N, F)."""
+        return self._features(observation)[: len(observation)]
 
     def _padded(self, array: NDArray[np.float32]) -> Tensor:
         """The array as a tensor whose number of rows is a multiple of `_ROWS`, zeros below."""

@@ -22,6 +22,7 @@ from rfs_core.bounds import ResidualBounds
 from rfs_core.errors import RfsError
 from rfs_core.specs import ActionSpec
 from rfs_learning.checkpoint import Checkpoint, CheckpointError
+from rfs_learning.flow import architecture_from_dict
 from rfs_learning.modulation import A0_MODES, Steering
 from rfs_learning.networks import multi_layer_perceptron
 from rfs_learning.normalizer import Normalizer
@@ -191,7 +192,7 @@ class HeadArchitecture:
     """Size of a head; stored in every checkpoint that has one."""
 
     observation_size: int
-    """Values in one observation."""
+    """Features of one observation (`FlowBase.feature_size`); without a cloud its values."""
     hidden_width: int = 256
     """Units of every hidden layer."""
     hidden_layers: int = 2
@@ -265,7 +266,7 @@ class SteeringHead(nn.Module):
             architecture = HeadArchitecture.from_dict(header.architecture["head"])
             layout = SteeringLayout.from_dict(header.architecture["steering"])
             for what, has, needed in (
-                ("observation_size", architecture.observation_size, header.observation_spec.size),
+                ("observation_size", architecture.observation_size, _feature_size(header.architecture)),
                 ("horizon", layout.horizon, header.action_spec.horizon),
                 ("action size", layout.action_size, header.action_spec.size),
             ):
@@ -315,6 +316,13 @@ def base_of(checkpoint: Checkpoint) -> Checkpoint:
         raise CheckpointError(f"checkpoint {header.name}: its architecture has no flow; retrain it")
     inner = dataclasses.replace(header, kind="flow_base", architecture=header.architecture["flow"])
     return Checkpoint(inner, _part(checkpoint.tensors, "flow."))
+
+
+def _feature_size(architecture: dict[str, Any]) -> int:
+    """What the flow of a steered policy leaves of an observation for the head."""
+    if not isinstance(architecture["flow"], dict):
+        raise RfsError("its architecture has no flow")
+    return architecture_from_dict(architecture["flow"]).feature_size
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -83,8 +83,10 @@ def test_a_decision_does_not_depend_on_who_else_is_in_the_batch(path):
 
 def test_networks_only_ever_see_whole_blocks_of_rows(path, monkeypatch):
     policy, seen = Policy.load(path), []
-    real = FlowBase.push
-    monkeypatch.setattr(FlowBase, "push", lambda self, o, a: (seen.append(len(o)), real(self, o, a))[1])
+    real = FlowBase.push_features
+    monkeypatch.setattr(
+        FlowBase, "push_features", lambda self, o, a: (seen.append(len(o)), real(self, o, a))[1]
+    )
     for rows in (1, 8, 9, 19):
         assert policy.act(OBSERVATION[:rows], NOISE[:rows]).a.shape[0] == rows
     assert seen == [8, 8, 16, 24]
