@@ -273,7 +273,8 @@ class EpisodeBatch:
         if self.stage is Stage.ARMING:
             return []  # the answer of safety/arm decides
         # A state from before this episode may still be on its way; it says nothing about this one.
-        if mode is Gate.HOLD and since_ns < self.current.started_ns:
+        old = since_ns < self.current.started_ns and not self._gate_was_armed
+        if mode is Gate.HOLD and old:
             return []
         if mode is Gate.IDLE and not self._gate_was_armed:
             return []
@@ -320,7 +321,7 @@ class EpisodeBatch:
             if waited <= self.config.service_timeout_s:
                 return []
             service, node = {
-                Stage.RESETTING: ("sim/reset", "sim_node"),
+                Stage.RESETTING: ("sim/reset", self.config.world),
                 Stage.ARMING: ("safety/arm", "gate_node"),
                 Stage.STOPPING: ("safety/stop", "gate_node"),
             }[self.stage]
@@ -333,7 +334,7 @@ class EpisodeBatch:
             return self._abort(
                 now_s,
                 f"no new reward for {self.config.stall_timeout_s:g} s after {steps} control steps: "
-                "are sim_node and policy_node alive?",
+                f"are {self.config.world} and policy_node alive?",
             )
         return []
 

@@ -241,13 +241,13 @@ class EpisodeManager(Node):
         """What is not there yet, in words."""
         missing = []
         if not self._reset.service_is_ready():
-            missing.append("sim_node (service sim/reset)")
+            missing.append(f"{self.config.world} (service sim/reset)")
         if not (self._arm.service_is_ready() and self._stop.service_is_ready()):
             missing.append("gate_node (services safety/arm and safety/stop)")
         if self._safety is None:
             missing.append("gate_node (topic safety/state)")
         if self.count_publishers("reward") == 0:
-            missing.append("sim_node (topic reward)")
+            missing.append(f"{self.config.world} (topic reward)")
         if self._policy_state != "active":
             missing.append(f"policy_node (active; it is {self._policy_state or 'not seen'})")
             if self._policy.service_is_ready() and now_s - self._policy_state_asked_s > 0.3:
@@ -263,9 +263,10 @@ class EpisodeManager(Node):
             if connections.KEY in numbers
         }
         needed = (
-            "sim_node",
+            self.config.world,
             "gate_node",
             "policy_node",
+            *(("franka_node", "leap_node") if self.config.drivers else ()),
             *(("recorder_node",) if self.config.recorder else ()),
         )
         if silent := [name for name in needed if name not in reports]:
@@ -310,12 +311,16 @@ class EpisodeManager(Node):
         last_id = records[-1].id if records else ""
         complete = not records or all(
             self._numbers.get(node, {}).get("finished_episode") == last_id
-            for node in ("policy_node", "sim_node", *(("recorder_node",) if self.config.recorder else ()))
+            for node in (
+                "policy_node",
+                self.config.world,
+                *(("recorder_node",) if self.config.recorder else ()),
+            )
         )
         waited_s = now_s - self._over_s if self._over_s is not None else 0.0
         if not complete and waited_s < _LAST_NUMBERS_TIMEOUT_S:
             return
-        backlog = self._numbers.get("sim_node", {}).get("video_backlog", "0")
+        backlog = self._numbers.get(self.config.world, {}).get("video_backlog", "0")
         if backlog != "0" and waited_s < _VIDEO_TIMEOUT_S:
             self.get_logger().info(f"video: {backlog} pictures to paint", throttle_duration_sec=5.0)
             return
@@ -337,7 +342,7 @@ class EpisodeManager(Node):
             hold_reasons=self._hold_reasons,
             last_refusal=self._safety.last_refusal if self._safety is not None else "",
             policy=self._numbers.get("policy_node", {}),
-            sim=self._numbers.get("sim_node", {}),
+            sim=self._numbers.get(self.config.world, {}),
         )
         report.print_table(Console(width=100))
         if self.config.run_dir:

@@ -30,7 +30,7 @@ from rfs_drivers.franka_config import FrankaConfig
 from rfs_drivers.franka_connection import RobotState, VendorError
 from rfs_drivers.franka_driver import FrankaDriver, Phase, Status
 from rfs_drivers.franka_faults import FATAL
-from rfs_ros import params
+from rfs_ros import connections, params
 from rfs_ros.conversions import (
     joint_state_msg,
     pose_from_msg,
@@ -41,6 +41,8 @@ from rfs_ros.conversions import (
 from rfs_ros.run import exit_with, run_node
 
 RELIABLE = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
+STATES = QoSProfile(depth=50, reliability=QoSReliabilityPolicy.RELIABLE)
+"""Half a second and more of states for a listener on a busy machine."""
 LATCHED = QoSProfile(
     depth=1, reliability=QoSReliabilityPolicy.RELIABLE, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL
 )
@@ -75,10 +77,10 @@ class FrankaNode(LifecycleNode):
         self._phase = ""
         self._cpu = (time.monotonic(), time.process_time(), 0.0)
 
-        self._joint_states = self.create_publisher(JointState, "arm/joint_states", RELIABLE)
-        self._current_pose = self.create_publisher(PoseStamped, "arm/current_pose", RELIABLE)
-        self._wrench = self.create_publisher(WrenchStamped, "arm/external_wrench", RELIABLE)
-        self._success_rate = self.create_publisher(Float32, "arm/control_success_rate", RELIABLE)
+        self._joint_states = self.create_publisher(JointState, "arm/joint_states", STATES)
+        self._current_pose = self.create_publisher(PoseStamped, "arm/current_pose", STATES)
+        self._wrench = self.create_publisher(WrenchStamped, "arm/external_wrench", STATES)
+        self._success_rate = self.create_publisher(Float32, "arm/control_success_rate", STATES)
         self._robot_mode = self.create_publisher(String, "arm/robot_mode", LATCHED)
         self._driver_phase = self.create_publisher(String, "arm/driver_phase", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE)
@@ -241,6 +243,7 @@ class FrankaNode(LifecycleNode):
             values["cpu_share_of_library"] = f"{of_library / (now - then):.3f}"
             values["cpu_share_of_node"] = f"{(cpu - cpu_then - of_library) / (now - then):.3f}"
             self._cpu = (now, cpu, library)
+        values[connections.KEY] = connections.report(self)
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()

@@ -26,12 +26,14 @@ from rfs_drivers import leap_table
 from rfs_drivers.leap_config import LeapConfig
 from rfs_drivers.leap_driver import HandState, LeapDriver, Phase, Status
 from rfs_drivers.servo_bus import UDEV_HINT, latency_timer
-from rfs_ros import params
+from rfs_ros import connections, params
 from rfs_ros.conversions import joint_state_msg, joint_values
 from rfs_ros.run import exit_with, run_node
 from rfs_ros.timing import ControlTime, control_clock
 
 RELIABLE = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
+STATES = QoSProfile(depth=50, reliability=QoSReliabilityPolicy.RELIABLE)
+"""Half a second and more of states for a listener on a busy machine."""
 LATCHED = QoSProfile(
     depth=1, reliability=QoSReliabilityPolicy.RELIABLE, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL
 )
@@ -64,7 +66,7 @@ class LeapNode(LifecycleNode):
         self._published = 0
         self._measured = (time.monotonic(), time.process_time(), 0)
 
-        self._joint_states = self.create_publisher(JointState, "hand/joint_states", RELIABLE)
+        self._joint_states = self.create_publisher(JointState, "hand/joint_states", STATES)
         self._driver_phase = self.create_publisher(String, "hand/driver_phase", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE)
         self.create_subscription(JointState, TARGET_TOPIC, self._on_target, RELIABLE)
@@ -217,6 +219,7 @@ class LeapNode(LifecycleNode):
             values["cpu_share_of_node"] = f"{(cpu - cpu_then) / (now - then):.3f}"
             values["rate_hz"] = f"{(self._published - published_then) / (now - then):.1f}"
             self._measured = (now, cpu, self._published)
+        values[connections.KEY] = connections.report(self)
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
