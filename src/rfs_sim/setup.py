@@ -4,6 +4,7 @@ setup(
     name="rfs_sim",
     version="0.1.0",
     packages=find_packages(exclude=["test"]),
+    package_data={"rfs_sim": ["data/*.npz"]},
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/rfs_sim"]),
         ("share/rfs_sim", ["package.xml"]),
@@ -17,11 +18,14 @@ setup(
     entry_points={
         "console_scripts": [
             "sim_node=rfs_sim.nodes.entry:sim_node",
+            "emulated_robot=rfs_sim.nodes.entry:emulated_robot",
             "collect_demonstrations=rfs_sim.demos:main",
             "benchmark_env=rfs_sim.benchmark_env:main",
             "render=rfs_sim.render:main",
             "separation=rfs_sim.separation:main",
         ],
         "rfs.engines": ["mujoco=rfs_sim.vec_env:make_env"],
+        # Who wants to see an engine's episodes without importing this package finds it here.
+        "rfs.films": ["mujoco=rfs_sim.render:film"],
     },
 )

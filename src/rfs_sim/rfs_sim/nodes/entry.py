@@ -1,4 +1,4 @@
-"""Entry point of the simulation node; light, so that Ctrl-C is heeded before its modules are imported."""
+"""Entry points of the nodes; light, so that Ctrl-C is heeded before their modules are imported."""
 
 from rfs_ros.entry import run_main
 
@@ -6,3 +6,8 @@ from rfs_ros.entry import run_main
 def sim_node() -> None:
     """`ros2 run rfs_sim sim_node`."""
     run_main("rfs_sim.nodes.sim_node")
+
+
+def emulated_robot() -> None:
+    """`ros2 run rfs_sim emulated_robot`."""
+    run_main("rfs_sim.nodes.emulated_robot")
