@@ -54,6 +54,8 @@ class Episode:
     """Control steps executed."""
     object: str = ""
     """Name of the object, where the environment tells."""
+    infeasible: bool = False
+    """It ended with fingers that run more than half a centimetre into each other."""
 
 
 class Acting(Protocol):
@@ -106,6 +108,7 @@ def play_by_decisions(
             played[i].success = bool(result.success[i])
             played[i].outcome = _outcome(result, i)
             played[i].object = _of_env(result.log, "object", i)
+            played[i].infeasible = _of_env(result.log, "infeasible", i) == "True"
         over |= ended
         if over.all():
             return played
@@ -147,7 +150,8 @@ def evaluate(
 
 
 def summarize(played: Sequence[Episode]) -> dict[str, Any]:
-    """Success with its 95 % Wilson interval, means, failures by reason, success by object."""
+    """Success with its 95 % Wilson interval, means, share whose fingers ended in each other, failures by
+    reason, success by object."""
     reasons: dict[str, int] = {}
     objects: dict[str, list[bool]] = {}
     for episode in played:
@@ -159,6 +163,7 @@ def summarize(played: Sequence[Episode]) -> dict[str, Any]:
         **_rate([episode.success for episode in played]),
         "mean_return": float(np.mean([episode.reward for episode in played])),
         "mean_length": float(np.mean([episode.length for episode in played])),
+        "infeasible_share": float(np.mean([episode.infeasible for episode in played])),
         "outcomes": dict(sorted(reasons.items(), key=lambda item: -item[1])),
         "objects": {name: {"episodes": len(won), **_rate(won)} for name, won in sorted(objects.items())},
     }
@@ -183,7 +188,7 @@ def _print(summary: dict[str, Any], title: str, control_dt: float) -> None:
     seconds = summary["mean_length"] * control_dt
     console.print(
         f"mean return {summary['mean_return']:.2f}, mean length {summary['mean_length']:.1f} control steps "
-        f"({seconds:.2f} s)"
+        f"({seconds:.2f} s), {100 * summary['infeasible_share']:.1f} % end with fingers in each other"
     )
     console.print(
         "ended by: " + ", ".join(f"{reason} {count}" for reason, count in summary["outcomes"].items())

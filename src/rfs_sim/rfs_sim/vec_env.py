@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rfs_core import control, robot
+from rfs_core import control, hand_geometry, robot
 from rfs_core.errors import RfsError
 from rfs_core.specs import ActionSpec, ObservationSpec
 from rfs_sim.mjcf import SceneConfig
@@ -45,8 +45,9 @@ class StepResult:
     """After the last executed control step, before any reset. Shape: (N, O)"""
     log: dict[str, Any] = field(default_factory=dict)
     """Arrays (N,): `reward/<term>`, summed over the chunk; `episode_steps` so far; `object`, the name of
-    what is grasped; `outcome`, how an episode has ended that did, in words. And `final_privileged`, what
-    `privileged` was before any reset: (N, P)."""
+    what is grasped; `outcome`, how an episode has ended that did, in words; `penetration`, how far its
+    fingers run into each other then, m, and `infeasible`, whether that is too far (`rfs_core.hand_geometry`).
+    And `final_privileged`, what `privileged` was before any reset: (N, P)."""
 
 
 class MujocoVecEnv:
@@ -114,6 +115,7 @@ class MujocoVecEnv:
         success = np.zeros(n, dtype=np.bool_)
         log: dict[str, Any] = {}
         outcome = np.full(n, "", dtype=object)
+        penetration = np.zeros(n)
         task, config = self.worlds.task, self.worlds.task_config
         final = self._observation
         running = ~self._ended
@@ -136,6 +138,7 @@ class MujocoVecEnv:
                 now = running if h == horizon - 1 else ended
                 final = np.where(now[:, None], task.observe(state), final)
             if ended.any():
+                penetration[ended] = hand_geometry.penetration(state.hand_position[ended])
                 outcome[ended] = task.outcome(state.take(ended), config)
                 outcome[ended & self.worlds.engine.unstable] = "physics unstable"
             self._ended |= ended
@@ -143,6 +146,8 @@ class MujocoVecEnv:
         ended = executed[:, 0] & self._ended
         log["episode_steps"] = self._steps.astype(np.float64)
         log["outcome"] = outcome
+        log["penetration"] = penetration
+        log["infeasible"] = penetration > hand_geometry.INFEASIBLE
         log["object"] = np.array([start.shape.name for start in self.worlds.starts])
         self._observation = final
         log["final_privileged"] = self.privileged()
