@@ -19,6 +19,7 @@ setup(
             "base_trainer=rfs_learning.nodes.base_trainer:main",
             "ppo_trainer=rfs_learning.nodes.ppo_trainer:main",
             "evaluate=rfs_learning.evaluate:main",
+            "benchmark=rfs_learning.benchmark.cli:main",
             "benchmark_policy=rfs_learning.benchmark_policy:main",
             "publish=rfs_learning.publish:main",
         ],

@@ -206,6 +206,54 @@ def policy_actor(path: Path, seed: int, episode: int, a0: str) -> Actor:
     return act
 
 
+def film(
+    checkpoint: Path,
+    task: str,
+    seed: int,
+    episode: int,
+    out: Path,
+    *,
+    physics_dt: float = 0.01,
+    size: tuple[int, int] = (320, 240),
+    every: int = 2,
+) -> tuple[Path, str]:
+    """Film an episode of `evaluate` (entry point group `rfs.films`).
+
+    Args:
+        out: .mp4 or .gif; without an ffmpeg an .mp4 becomes a .gif.
+        physics_dt: of the evaluation, s.
+        size: width and height (pixels).
+        every: control steps to a picture.
+
+    Returns:
+        The file, and how the episode ended: "success", or why not.
+
+    Raises:
+        RfsError: an unknown task, a checkpoint that does not fit, or a file that cannot be written.
+    """
+    world = World(task, physics_dt=physics_dt)
+    painter = ScenePainter(*size)
+    sink = open_sink(out, fps=1.0 / (every * world.action_spec.control_dt))
+    try:
+        world.reset(seed, episode)
+        model, last = world.copy_of_model(), None
+        for step, _ in enumerate(play(world, policy_actor(checkpoint, seed, episode, "normal"))):
+            last = world.qpos
+            if step % every == 0:
+                sink.append(painter.paint(Snapshot(model, last)))
+        outcome = world.outcome()
+        verdict = "success" if outcome.success else outcome.reason or "no success"
+        assert last is not None
+        picture = painter.paint(Snapshot(model, last, verdict, GOOD if outcome.success else BAD))
+        for _ in range(END_FRAMES // every):
+            sink.append(picture)
+        sink.close()
+    finally:
+        painter.close()
+        world.close()
+    return sink.path, verdict
+
+
 def scripted_actor(task: str, variant: str, seed: int, episode: int) -> Actor:
     """The task's demonstrator, with what is wrong with it in this episode."""
     demonstrator = demonstrators.make(task, 1, demonstrators.config_of(task, variant))
