@@ -70,6 +70,18 @@ ARGUMENTS = [
         description="Which world is behind the topics; only sim so far.",
     ),
     DeclareLaunchArgument(
+        "world",
+        default_value="training",
+        choices=["training", "gap"],
+        description="World of the simulation: as in training, or different from it as a robot is.",
+    ),
+    DeclareLaunchArgument(
+        "objects",
+        default_value="seen",
+        choices=["seen", "unseen"],
+        description="Objects of the gap world: those of the task, or five unseen ones.",
+    ),
+    DeclareLaunchArgument(
         "real_time_factor",
         default_value="0",
         description="Robot seconds per second on the wall; 0: as fast as the policy answers.",
@@ -167,6 +179,8 @@ def bring_up(context):
             **task,
             **asked(
                 seed=seed,
+                world=text(given["world"]),
+                objects=text(given["objects"]),
                 real_time_factor=real_time_factor,
                 record_video=given["record_video"] == "true",
                 camera=given["camera"] == "true",

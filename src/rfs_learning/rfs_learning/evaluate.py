@@ -207,6 +207,12 @@ def _parser() -> argparse.ArgumentParser:
         "--a0", choices=A0_MODES, default="normal", help="a_0 of a base policy: drawn from N(0, I), or zero"
     )
     parser.add_argument("--physics-dt", type=float, default=0.01, help="s, step of the physics")
+    parser.add_argument(
+        "--world",
+        default="training",
+        help="world to play in: training, or gap, which differs as a robot does",
+    )
+    parser.add_argument("--objects", default="seen", help="objects of the gap world: seen or unseen")
     parser.add_argument("--batch", type=_positive, default=256, help="environments side by side")
     parser.add_argument("--threads", type=_positive, default=1, help="threads of the physics")
     parser.add_argument("--engine", default="mujoco", help="engine, an entry point of rfs.engines")
@@ -226,6 +232,12 @@ def _not_negative(text: str) -> int:
     return value
 
 
+def _world_options(arguments: argparse.Namespace) -> dict[str, str]:
+    """Options of the engine; none for the training world, which every engine has."""
+    chosen = {"world": arguments.world, "objects": arguments.objects}
+    return {} if chosen == {"world": "training", "objects": "seen"} else chosen
+
+
 def run(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
     """Load, play, print, write; returns what the JSON file holds.
 
@@ -241,6 +253,7 @@ def run(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
         physics_dt=arguments.physics_dt,
         autoreset=False,
         threads=arguments.threads,
+        **_world_options(arguments),
     )
     if task != header.task:
         raise RfsError(
@@ -267,12 +280,16 @@ def run(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
         "a0": policy.noise_source,
         "integrator": policy.header.integrator.to_dict(),
         "engine": arguments.engine,
+        "world": arguments.world,
+        "objects_set": arguments.objects,
         "physics_dt": arguments.physics_dt,
         "control_dt": env.action_spec.control_dt,
         "wall_s": round(time.monotonic() - started, 1),
     }
     summary = summarize(played)
     title = f"{policy.checkpoint_id}, {task}, a_0 {policy.noise_source}, dt {arguments.physics_dt:g} s"
+    if arguments.world != "training":
+        title += f", {arguments.world} world, {arguments.objects} objects"
     _print(summary, f"{title}, seed {arguments.seed}", env.action_spec.control_dt)
     figures = {**settings, **summary}
     if arguments.json is not None:

@@ -8,6 +8,7 @@ file of `rfs_core.tasks.held` (package data); the tasks' resets draw from it.
 import argparse
 import dataclasses
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import mujoco
@@ -39,12 +40,19 @@ LIFT_STEPS = 50
 SETTLE_STEPS, WATCH_STEPS = 20, 40
 """Control steps that it is held still: before the state is kept, and after, to see that it stays."""
 
-MIN_UPRIGHT = 0.98
-"""Cosine of the tilt of what is kept."""
-MAX_SPEED = 0.002
-"""m/s"""
-MAX_SLIP = 0.001
-"""m, within the watched steps"""
+
+@dataclass(frozen=True)
+class Keep:
+    """What must be true of a state that is kept."""
+
+    upright: float = 0.98
+    """cosine of the tilt, at least"""
+    speed: float = 0.002
+    """m/s, at most"""
+    slip: float = 0.001
+    """m, at most, within the watched steps"""
+    thumb: bool = True
+    """thumb and another finger touch the object; otherwise any two parts of the hand"""
 
 
 def draw(seed: int, count: int) -> list[EpisodeStart]:
@@ -64,8 +72,14 @@ def draw(seed: int, count: int) -> list[EpisodeStart]:
 
 def make(seed: int, count: int) -> tuple[dict[str, NDArray[np.generic]], dict[str, int]]:
     """The bank's arrays, one row per kept state, and how many were lost for which reason."""
-    starts = draw(seed, count)
-    worlds = Worlds("grasp", count, scene=SceneConfig(noslip=CARRYING_NOSLIP))
+    return hold(Worlds("grasp", count, scene=SceneConfig(noslip=CARRYING_NOSLIP)), draw(seed, count), Keep())
+
+
+def hold(
+    worlds: Worlds, starts: list[EpisodeStart], keep: Keep
+) -> tuple[dict[str, NDArray[np.generic]], dict[str, int]]:
+    """Takes the object of every start into the hand, and closes the worlds; returns as `make` does."""
+    count = len(starts)
     demonstrator = GraspDemonstrator(count)
     worlds.begin(starts)
     stopped = np.zeros(count, dtype=np.bool_)
@@ -85,6 +99,7 @@ def make(seed: int, count: int) -> tuple[dict[str, NDArray[np.generic]], dict[st
         "object_quaternion": state.object_pose.quaternion.copy(),
         "contacts": state.contacts.copy(),
         "mass": np.array([s.object_mass for s in starts]),
+        "friction": np.array([s.object_friction for s in starts]),
         "arm_gain": np.array([s.arm_gain for s in starts]),
         "hand_gain": np.array([s.hand_gain for s in starts]),
     }
@@ -93,12 +108,14 @@ def make(seed: int, count: int) -> tuple[dict[str, NDArray[np.generic]], dict[st
         _hold(worlds, action, ~np.ones(count, dtype=np.bool_))
     slip = np.linalg.norm(worlds.state.object_pose.position - kept["object_position"], axis=1)
     up = se3.matrix_from_quat(kept["object_quaternion"])[:, 2, 2]
+    touching = kept["contacts"]
+    by_thumb = touching[:, 3] & touching[:, :3].any(axis=1)
     good = {
         "lifted": stopped,
-        "upright": up > MIN_UPRIGHT,
-        "still": speed < MAX_SPEED,
-        "held": slip < MAX_SLIP,
-        "in the fingers": kept["contacts"][:, 3] & kept["contacts"][:, :3].any(axis=1),
+        "upright": up > keep.upright,
+        "still": speed < keep.speed,
+        "held": slip < keep.slip,
+        "in the fingers": by_thumb if keep.thumb else touching.sum(axis=1) >= 2,
     }
     worlds.close()
     usable = np.all(list(good.values()), axis=0)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rfs_core.config import param
 from rfs_core.errors import ConfigError
+from rfs_sim.gap import OBJECTS, WORLDS
 
 STATE_PERIOD_NS = 10_000_000
 """Robot time between two arm states (ns): 100 Hz, as a Franka driver publishes them."""
@@ -16,6 +17,12 @@ class WorldConfig:
     """A world, its sensors and what is written of it, whoever moves the robot in it."""
 
     task: str = param("grasp", doc="Task whose world is simulated.")
+    world: str = param(
+        "training", doc="World of the task: training, or gap, which differs as a robot does.", choices=WORLDS
+    )
+    objects: str = param(
+        "seen", doc="Objects of the gap world: the task's own, or five unseen ones.", choices=OBJECTS
+    )
     seed: int = param(0, doc="Seed of the world that is shown before the first reset.", low=0)
     run_dir: str = param("", doc="Folder for episodes/*.npz and the video; empty: nothing is written.")
 

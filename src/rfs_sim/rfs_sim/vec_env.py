@@ -4,6 +4,7 @@ It follows the contract of `rfs_learning.vec_env` without importing it; the regi
 what learning finds it by.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rfs_core import control, hand_geometry, robot
-from rfs_core.errors import RfsError
+from rfs_core.config import from_mapping
+from rfs_core.errors import ConfigError, RfsError
 from rfs_core.specs import ActionSpec, ObservationSpec
 from rfs_sim.mjcf import SceneConfig
+from rfs_sim.point_camera import PointCameraConfig
+from rfs_sim.points_env import PointsVecEnv
 from rfs_sim.randomization import DisturbanceConfig
 from rfs_sim.worlds import Worlds
 
@@ -45,9 +49,10 @@ class StepResult:
     """After the last executed control step, before any reset. Shape: (N, O)"""
     log: dict[str, Any] = field(default_factory=dict)
     """Arrays (N,): `reward/<term>`, summed over the chunk; `episode_steps` so far; `object`, the name of
-    what is grasped; `outcome`, how an episode has ended that did, in words; `penetration`, how far its
-    fingers run into each other then, m, and `infeasible`, whether that is too far (`rfs_core.hand_geometry`).
-    And `final_privileged`, what `privileged` was before any reset: (N, P)."""
+    what is grasped; `object_start` (N, 2), where it truly was (m); `outcome`, how an episode has ended that
+    did, in words; `penetration`, how far its fingers run into each other then, m, and `infeasible`, whether
+    that is too far (`rfs_core.hand_geometry`). And `final_privileged`, what `privileged` was before any
+    reset: (N, P)."""
 
 
 class MujocoVecEnv:
@@ -73,7 +78,7 @@ class MujocoVecEnv:
         self._steps = np.zeros(self.num_envs, dtype=np.int64)
         self._ended = np.zeros(self.num_envs, dtype=np.bool_)
         self._hand = self.action_spec.slice("hand_target")
-        self._observation = worlds.task.observe(worlds.state)
+        self._observation = worlds.observe()
 
     def reset(self, seed: int, episodes: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
         """Starts an episode in every env.
@@ -95,7 +100,7 @@ class MujocoVecEnv:
         self._steps[:] = 0
         self._ended[:] = False
         self.worlds.reset(seed, episodes)
-        self._observation = self.worlds.task.observe(self.worlds.state)
+        self._observation = self.worlds.observe()
         return self._observation
 
     def step(self, chunk: Array) -> StepResult:
@@ -136,7 +141,7 @@ class MujocoVecEnv:
             success |= ended & ~terminated & task.success(state, config)
             if h == horizon - 1 or ended.any():
                 now = running if h == horizon - 1 else ended
-                final = np.where(now[:, None], task.observe(state), final)
+                final = np.where(now[:, None], self.worlds.observe(), final)
             if ended.any():
                 penetration[ended] = hand_geometry.penetration(state.hand_position[ended])
                 outcome[ended] = task.outcome(state.take(ended), config)
@@ -148,11 +153,12 @@ class MujocoVecEnv:
         log["outcome"] = outcome
         log["penetration"] = penetration
         log["infeasible"] = penetration > hand_geometry.INFEASIBLE
+        log["object_start"] = np.array([start.object_position[:2] for start in self.worlds.starts])
         log["object"] = np.array([start.shape.name for start in self.worlds.starts])
         self._observation = final
         log["final_privileged"] = self.privileged()
         if self.autoreset and ended.any():
-            self._next_episodes(np.flatnonzero(ended))
+            self.next_episodes(np.flatnonzero(ended))
         return StepResult(
             self._observation, reward, executed, terminated, ended & ~terminated, success, final, log
         )
@@ -205,7 +211,13 @@ class MujocoVecEnv:
         target = control.step_target(worlds.target, action[:, :6], worlds.state.palm)
         worlds.step(target, control.limit_rate(worlds.hand_target, action[:, self._hand]))
 
-    def _next_episodes(self, who: NDArray[np.intp]) -> None:
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """Control steps of each env's episode so far. Shape: (N,)"""
+        return self._steps
+
+    def next_episodes(self, who: NDArray[np.intp]) -> None:
+        """Start the next episode of these envs, as autoreset does."""
         assert self._seed is not None
         self.episodes = self.episodes.copy()
         self.episodes[who] += self.num_envs
@@ -213,7 +225,7 @@ class MujocoVecEnv:
         self._steps[who] = 0
         self._ended[who] = False
         self._observation = self._observation.copy()
-        self._observation[who] = self.worlds.task.observe(self.worlds.state.take(who))
+        self._observation[who] = self.worlds.observe(who)
 
 
 def make_env(
@@ -224,8 +236,12 @@ def make_env(
     autoreset: bool = True,
     disturbance: float = 1.0,
     threads: int = 1,
+    world: str = "training",
+    objects: str = "seen",
+    observation: str = "state",
+    camera: Mapping[str, Any] | None = None,
     **task_options: object,
-) -> MujocoVecEnv:
+) -> MujocoVecEnv | PointsVecEnv:
     """The MuJoCo engine's vector environment.
 
     Args:
@@ -235,14 +251,26 @@ def make_env(
         autoreset: start env i's next episode when one ends.
         disturbance: factor on the default torque pulses; 0 turns them off.
         threads: of the physics.
+        world: `training`, or `gap`: objects, contacts, hand, camera and delay that differ from training as a
+            robot's do (`rfs_sim.gap`).
+        objects: `seen`, the task's own, or in the gap world `unseen`.
+        observation: `state`, or `points`: a cloud instead of what only a simulator knows.
+        camera: with `points`, values of `rfs_sim.point_camera.PointCameraConfig` other than its defaults.
         task_options: values of the task's configuration other than its defaults.
     """
+    if observation not in ("state", "points"):
+        raise ConfigError(f"observation is {observation!r}, must be state or points")
+    if camera and observation != "points":
+        raise ConfigError(f"camera {dict(camera)} is given, but observation is {observation!r}: choose points")
     worlds = Worlds(
         task,
         num_envs,
         scene=SceneConfig(physics_dt=physics_dt),
         disturbance=DisturbanceConfig().scaled(disturbance),
         threads=threads,
+        world=world,
+        objects=objects,
         **task_options,
     )
-    return MujocoVecEnv(task, worlds, autoreset)
+    env = MujocoVecEnv(task, worlds, autoreset)
+    return env if observation == "state" else PointsVecEnv(env, from_mapping(PointCameraConfig, camera or {}))

@@ -18,6 +18,7 @@ from rfs_core.se3 import Pose
 from rfs_core.specs import ActionSpec, ObservationSpec
 from rfs_core.world_state import WorldState
 from rfs_sim.engine import Substeps
+from rfs_sim.gap import CameraError
 from rfs_sim.mjcf import SceneConfig
 from rfs_sim.randomization import DisturbanceConfig
 from rfs_sim.worlds import Worlds
@@ -44,7 +45,13 @@ class World:
     """One world of a task."""
 
     def __init__(
-        self, task: str, physics_dt: float = 0.01, disturbance: DisturbanceConfig | None = None, seed: int = 0
+        self,
+        task: str,
+        physics_dt: float = 0.01,
+        disturbance: DisturbanceConfig | None = None,
+        seed: int = 0,
+        world: str = "training",
+        objects: str = "seen",
     ) -> None:
         """The world of episode 0 of `seed`, until a reset.
 
@@ -53,11 +60,21 @@ class World:
             physics_dt: Time step of the physics (s).
             disturbance: Torque pulses on the joints in an episode; None: the default ones.
             seed: Seed of the world that is shown before the first reset.
+            world: `training`, or `gap`.
+            objects: `seen`, or in the gap world `unseen`.
 
         Raises:
-            RfsError: an unknown task, or a physics_dt that does not divide the control step.
+            RfsError: an unknown task, world or set of objects, or a physics_dt that does not divide the
+                control step.
         """
-        self._worlds = Worlds(task, 1, scene=SceneConfig(physics_dt=physics_dt), disturbance=disturbance)
+        self._worlds = Worlds(
+            task,
+            1,
+            scene=SceneConfig(physics_dt=physics_dt),
+            disturbance=disturbance,
+            world=world,
+            objects=objects,
+        )
         self.task = task
         self.action_spec: ActionSpec = robot.DEFAULT_ACTION_SPEC
         self.observation_spec: ObservationSpec = self._worlds.task.OBSERVATION_SPEC
@@ -78,8 +95,18 @@ class World:
         return self._worlds.state
 
     @property
+    def seen(self) -> WorldState:
+        """The world as drivers and perception report it: a camera may not be where its calibration says."""
+        return self._worlds.seen
+
+    @property
+    def camera_error(self) -> CameraError | None:
+        """Where points seem to be that a camera sees; None: where they are."""
+        return self._worlds.camera_error
+
+    @property
     def applied_target(self) -> Pose:
-        """Palm target that the last step followed."""
+        """Palm target of the last step."""
         return self._worlds.target
 
     def reset(self, seed: int, episode: int) -> None:
@@ -128,8 +155,7 @@ class World:
 
     def observe(self) -> NDArray[np.float32]:
         """What a state policy sees. Shape: (1, O)"""
-        observation: NDArray[np.float32] = self._worlds.task.observe(self.state)
-        return observation
+        return self._worlds.observe()
 
     @property
     def model(self) -> mujoco.MjModel:

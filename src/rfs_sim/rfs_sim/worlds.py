@@ -17,6 +17,7 @@ from rfs_core.scene import EpisodeStart
 from rfs_core.se3 import Pose
 from rfs_core.seeding import episode_rng
 from rfs_core.world_state import WorldState
+from rfs_sim import gap
 from rfs_sim.engine import MujocoEngine, Substeps
 from rfs_sim.hand_kinematics import HandKinematics
 from rfs_sim.mjcf import SceneConfig
@@ -49,6 +50,8 @@ class Worlds:
         scene: SceneConfig | None = None,
         disturbance: DisturbanceConfig | None = None,
         threads: int = 1,
+        world: str = "training",
+        objects: str = "seen",
         **task_options: object,
     ) -> None:
         """
@@ -58,8 +61,11 @@ class Worlds:
             scene: what the worlds contain and the time step of the physics.
             disturbance: torque pulses on the joints; None: the default ones, of strength 1.
             threads: of the physics.
+            world: `training`, or `gap` (`rfs_sim.gap`).
+            objects: `seen`, or in the gap world `unseen`.
             task_options: values of the task's configuration other than its defaults.
         """
+        gap.check(world, objects)
         self.task = tasks.load(task)
         self.task_config = tasks.configure(task, task_options)
         scene = dataclasses.replace(
@@ -67,8 +73,18 @@ class Worlds:
         )
         if self.task.CARRIES:
             scene = dataclasses.replace(scene, noslip=max(scene.noslip, CARRYING_NOSLIP))
+        self._gap = gap.Gap(objects) if world == "gap" else None
+        if self._gap is not None and not scene.object_solids:
+            scene = dataclasses.replace(scene, object_solids=gap.SPOOL)
         self.engine = MujocoEngine(num_worlds, scene, threads)
         self.num_worlds = num_worlds
+        self._drive: gap.GapDrive | None = None
+        self.camera_error: gap.CameraError | None = None
+        if self._gap is not None:
+            for model in self.engine.models:
+                self._gap.soften(model, self.engine.index)
+            self._drive = gap.GapDrive(num_worlds)
+            self.camera_error = gap.CameraError(self.engine.models[0])
         self.disturbance = disturbance or DisturbanceConfig()
         self.kinematics = ArmKinematics()
         self._hand = HandKinematics()
@@ -96,7 +112,11 @@ class Worlds:
         self._keep_states()
         for world, episode in zip(worlds, episodes, strict=True):
             rng = episode_rng(seed, int(episode), "reset")
-            self._start(world, self.task.draw_episode(rng, self.task_config))
+            start = self.task.draw_episode(rng, self.task_config)
+            if self._gap is not None:
+                stream = episode_rng(seed, int(episode), gap.STREAM)
+                start = self._gap.alter(start, stream, bool(self.task.OBJECT_SOLIDS))
+            self._start(world, start)
             self._torque[world] = draw_disturbance(
                 episode_rng(seed, int(episode), "disturbance"), len(self._torque[world]), self.disturbance
             )
@@ -133,6 +153,9 @@ class Worlds:
         self.state = self._read()
         self.target.position[worlds] = self.state.palm.position[worlds]
         self.target.quaternion[worlds] = self.state.palm.quaternion[worlds]
+        if self._drive is not None:
+            held = [s.hand_position if s.hand_target is None else s.hand_target for s in self.starts]
+            self._drive.start(worlds, self.target, np.array(held))
 
     def step(self, target: Pose, hand_target: Array, disturbed: bool = True) -> None:
         """One control step: the arm follows the palm target, the hand its joint targets.
@@ -144,17 +167,31 @@ class Worlds:
         """
         self.target = Pose(target.position.copy(), target.quaternion.copy())
         self.hand_target = hand_target = hand_target.copy()
+        hand = hand_target
+        if self._drive is not None:
+            target, hand = self._drive.drive(target, hand)
         self.arm_target = control.track(self.kinematics, self.arm_target, self.state.arm_position, target)
         torque = None
         if disturbed:
             now = np.minimum(self._steps, self._torque.shape[1] - 1)
             torque = self._torque[np.arange(self.num_worlds), now]
-        self.engine.step(self.arm_target, hand_target, torque)
+        self.engine.step(self.arm_target, hand, torque)
         self._steps += 1
         self.state = self._read()
         holds = self.task.momentary_success(self.state, self.task_config) & ~self.engine.unstable
         self._held_steps = np.where(holds, self._held_steps + 1, 0)
         self.state.held_steps = self._held_steps
+
+    @property
+    def seen(self) -> WorldState:
+        """The state as drivers and perception report it; in the training world that is the state itself."""
+        return self.state if self.camera_error is None else self.camera_error.seen(self.state)
+
+    def observe(self, worlds: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
+        """What a state policy sees of some worlds; None: of all. Shape: (N, O)"""
+        seen = self.seen if worlds is None else self.seen.take(worlds)
+        observation: NDArray[np.float32] = self.task.observe(seen)
+        return observation
 
     def substep_states(self) -> Substeps:
         """Joint states within the last control step."""

@@ -81,6 +81,9 @@ class WorldPublisher:
         self._publish_clock = node.create_publisher(Clock, "/clock", SMALL).publish
         self._publish_object = node.create_publisher(PoseStamped, "perception/object_pose", SMALL).publish
         self._publish_goal = node.create_publisher(PoseStamped, "perception/goal_pose", SMALL).publish
+        self._true_object, self._true_goal = _pose(self._stamp), _pose(self._stamp)
+        self._publish_true_object = node.create_publisher(PoseStamped, "sim/object_pose", SMALL).publish
+        self._publish_true_goal = node.create_publisher(PoseStamped, "sim/goal_pose", SMALL).publish
         self._target_body: str = tasks.load(task).TARGET_BODY
         self._publish_target = (
             node.create_publisher(PoseStamped, "perception/target_pose", SMALL).publish
@@ -95,8 +98,18 @@ class WorldPublisher:
         _set_stamp(self._stamp, stamp_ns)
         self._publish_clock(self._clock_message)
 
-    def publish(self, stamp_ns: int, state: WorldState, outcome: Outcome) -> None:
-        """Everything but the time, at a control tick."""
+    def publish(
+        self, stamp_ns: int, state: WorldState, outcome: Outcome, seen: WorldState | None = None
+    ) -> None:
+        """Everything but the time, at a control tick.
+
+        Args:
+            stamp_ns: of the tick.
+            state: the truth.
+            outcome: the task's judgement of it.
+            seen: what perception makes of it; None: the truth.
+        """
+        true, state = state, state if seen is None else seen
         _set_stamp(self._stamp, stamp_ns)
         centre, quaternion = state.object_pose.position[0], state.object_pose.quaternion[0]
         _fill_pose(self._object.pose, centre, quaternion)
@@ -107,6 +120,10 @@ class WorldPublisher:
             target = state.bodies[self._target_body].pose
             _fill_pose(self._target.pose, target.position[0], target.quaternion[0])
             self._publish_target(self._target)
+        _fill_pose(self._true_object.pose, true.object_pose.position[0], true.object_pose.quaternion[0])
+        self._publish_true_object(self._true_object)
+        _fill_pose(self._true_goal.pose, true.goal_position[0], np.array((1.0, 0.0, 0.0, 0.0)))
+        self._publish_true_goal(self._true_goal)
         self._contacts.in_contact = state.contacts[0].tolist()
         self._publish_contacts(self._contacts)
         reward, terms = self._reward, outcome.terms
@@ -150,7 +167,7 @@ class StatePublisher:
         self._hand.position = _doubles(state.hand_position[0])
         self._hand.velocity = _doubles(state.hand_velocity[0])
         self._publish_hand(self._hand)
-        self._world.publish(stamp_ns, state, outcome)
+        self._world.publish(stamp_ns, state, outcome, world.seen)
 
     def publish_between(self, before_ns: int, world: World) -> None:
         """The drivers' states between the tick at `before_ns` and the next one, that one excluded."""

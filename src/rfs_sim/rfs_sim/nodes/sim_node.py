@@ -2,7 +2,8 @@
 
 Publishes at every control tick t (50 ms), all stamped t, /clock first:
     /clock, arm/joint_states (100 Hz: also between ticks), arm/current_pose, hand/joint_states (40 Hz),
-    perception/object_pose, perception/goal_pose, hand/contacts, reward;
+    perception/object_pose, perception/goal_pose, hand/contacts, reward,
+    sim/object_pose, sim/goal_pose (where they truly are: for a scripted human, never for a policy);
     where switched on: camera/color/compressed, camera/depth, camera/camera_info, perception/points
 Subscribes: arm/target_pose, hand/target (the command gate's), episode/state (the episode manager's)
 Serves:     sim/reset
@@ -63,7 +64,13 @@ class SimNode(Node):
     def __init__(self) -> None:
         super().__init__("sim_node")
         self.config = config = params.declare(self, SimConfig)
-        self.world = World(config.task, physics_dt=config.physics_dt, seed=config.seed)
+        self.world = World(
+            config.task,
+            physics_dt=config.physics_dt,
+            seed=config.seed,
+            world=config.world,
+            objects=config.objects,
+        )
         self.lockstep = Lockstep(
             LockstepConfig(
                 control_dt_ns=round(self.world.action_spec.control_dt * conversions.NS_PER_S),
@@ -97,8 +104,8 @@ class SimNode(Node):
         self._publish()
         pace = config.real_time_factor
         self.get_logger().info(
-            f"world of task {config.task}, physics step {config.physics_dt * 1e3:g} ms, episodes "
-            + (f"at {pace:g} times real time" if pace else "as fast as the policy answers")
+            f"{config.world} world of task {config.task}, physics step {config.physics_dt * 1e3:g} ms, "
+            + (f"episodes at {pace:g} times real time" if pace else "episodes as fast as the policy answers")
         )
 
     # Targets
