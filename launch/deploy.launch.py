@@ -22,6 +22,8 @@ from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
+    GroupAction,
+    IncludeLaunchDescription,
     OpaqueFunction,
     RegisterEventHandler,
     Shutdown,
@@ -29,6 +31,7 @@ from launch.actions import (
 )
 from launch.event_handlers import OnProcessExit, OnProcessStart
 from launch.events import matches_action
+from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
@@ -37,6 +40,8 @@ from lifecycle_msgs.msg import Transition
 
 TASKS = ["grasp", "kit", "place", "pour", "stack"]
 NODES = ["sim_node", "gate_node", "policy_node", "episode_manager", "recorder_node"]
+ROBOT_NODES = ["emulated_robot", "franka_node", "leap_node"]
+"""Of robot.launch.py, where the robot is not simulated."""
 
 # A policy that dies within an episode makes the gate hold and the episode manager report: that takes a while.
 REPORT_TIMEOUT_S = 30.0
@@ -67,7 +72,14 @@ ARGUMENTS = [
         "robot",
         default_value="sim",
         choices=["sim", "emulated", "real"],
-        description="Which world is behind the topics; only sim so far.",
+        description="Which world is behind the topics: one node that plays it; the drivers on emulated "
+        "devices that move a simulated world; or the drivers on a robot.",
+    ),
+    DeclareLaunchArgument(
+        "robot_file",
+        default_value="",
+        description="Parameters of devices and drivers: a name in config/robot, or a YAML file. A robot "
+        "needs one: fr3_leap, fer_leap.",
     ),
     DeclareLaunchArgument(
         "world",
@@ -135,10 +147,7 @@ def bring_up(context):
     """Check the arguments and start the nodes."""
     given = context.launch_configurations
     refuse_unknown_arguments(given)
-    if given["robot"] != "sim":
-        raise RuntimeError(
-            f"robot:={given['robot']} is not there yet: this version deploys in simulation only, robot:=sim"
-        )
+    simulated = given["robot"] == "sim"
     episodes = number(given, "episodes", int)
     seed = number(given, "seed", int)
     record = given["record"] == "true"
@@ -147,6 +156,9 @@ def bring_up(context):
     checkpoint = chosen_checkpoint(given["checkpoint"], share / "checkpoints", given["task"])
     run_dir = Path(given["run_dir"] or time.strftime("runs/deploy-%Y%m%d-%H%M%S")).absolute()
     params_files = [str(share / "config" / "deploy.yaml")]
+    robots = share / "config" / "robot"
+    if not simulated:
+        params_files.append(str(robot_file(given["robot"], given["robot_file"], robots)))
     if given["params_file"]:
         refuse_unknown_nodes(given["params_file"])
         params_files.append(given["params_file"])
@@ -162,13 +174,14 @@ def bring_up(context):
             executable=name,
             name=name,
             namespace=given["namespace"],
-            parameters=[*params_files, {"use_sim_time": True, **parameters}],
+            parameters=[*params_files, {"use_sim_time": given["robot"] != "real", **parameters}],
             arguments=["--ros-args", "--log-level", given["log_level"]],
             output="screen",
             **options,
         )
 
     task = asked(task=text(given["task"]))
+    tick_source = "state" if simulated else "timer"
     sim = node(
         Node,
         "rfs_sim",
@@ -188,13 +201,13 @@ def bring_up(context):
             **({"points": True} if given["camera"] == "true" else {}),
         },
     )
-    gate = node(Node, "rfs_control", "gate_node", {"tick_source": "state"})
+    gate = node(Node, "rfs_control", "gate_node", {"tick_source": tick_source})
     policy = node(
         LifecycleNode,
         "rfs_control",
         "policy_node",
         {
-            "tick_source": "state",
+            "tick_source": tick_source,
             "checkpoint": text(Path(checkpoint).absolute()),
             **task,
             **asked(a0=text(given["a0"])),
@@ -209,6 +222,7 @@ def bring_up(context):
             **task,
             **asked(episodes=episodes, seed=seed),
             **({"recorder": True} if record else {}),
+            **({} if simulated else {"drivers": True, "world": "emulated_robot"}),
         },
     )
     recorder = node(
@@ -217,15 +231,43 @@ def bring_up(context):
         "recorder_node",
         {"folder": text(run_dir / "bags"), "checkpoint": text(Path(checkpoint).absolute())},
     )
+    world = [sim] if simulated else [robot_and_drivers(given, asked, run_dir)]
     return [
-        *end_with(manager, sim, gate),
+        *end_with(manager, *([sim] if simulated else []), gate),
         *bring_up_policy(policy),
-        sim,
+        *world,
         gate,
         policy,
         *([recorder] if record else []),
         manager,
     ]
+
+
+def robot_and_drivers(given, asked, run_dir):
+    """What robot.launch.py starts, with the arguments that were given another value than their default."""
+    own = asked(
+        **{name: given[name] for name in ("task", "seed", "record_video", "camera", "real_time_factor")}
+    )
+    passed = ("robot", "robot_file", "params_file", "namespace", "log_level")
+    arguments = {**{name: given[name] for name in passed}, **own, "run_dir": str(run_dir)}
+    source = PythonLaunchDescriptionSource(str(Path(__file__).with_name("robot.launch.py")))
+    included = IncludeLaunchDescription(source, launch_arguments=arguments.items())
+    return GroupAction([included], scoped=True, forwarding=False)
+
+
+def robot_file(robot, asked, folder):
+    """Path of the robot's parameters: the file asked for, or one of those shipped."""
+    shipped = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    names = [name for name in shipped if (name == "emulated") == (robot == "emulated")]
+    asked = asked or ("emulated" if robot == "emulated" else "")
+    if asked in names:
+        return shipped[asked]
+    if asked in shipped or not Path(asked).is_file():
+        raise RuntimeError(
+            f"robot:={robot} robot_file:={asked or '(nothing)'} cannot be used; shipped for it: "
+            f"{', '.join(names)}, or give a YAML file"
+        )
+    return Path(asked).absolute()
 
 
 def end_with(manager, *needed):
@@ -358,9 +400,11 @@ def refuse_unknown_nodes(path):
         raise RuntimeError(f"params_file:={path} cannot be read: {error}") from error
     if not isinstance(blocks, dict):
         raise RuntimeError(f"params_file:={path} is not a mapping of node names to parameters")
-    unknown = [block for block in blocks if str(block).rpartition("/")[2] not in [*NODES, "**", "*"]]
+    known = [*NODES, *ROBOT_NODES, "**", "*"]
+    unknown = [block for block in blocks if str(block).rpartition("/")[2] not in known]
     if unknown:
         raise RuntimeError(
             f"params_file:={path} has parameters for {', '.join(map(str, unknown))}; "
-            f"the nodes are {', '.join(NODES)}: write /**/NODE so that every namespace matches"
+            f"the nodes are {', '.join([*NODES, *ROBOT_NODES])}: "
+            "write /**/NODE so that every namespace matches"
         )

@@ -10,6 +10,7 @@ from rfs_core import robot
 from rfs_core.config import param
 from rfs_core.errors import ConfigError
 
+ARMS = ("fr3", "fer")
 CLOCKS = ("steady", "robot")
 REALTIME = ("enforce", "ignore")
 TOOL_FRAMES = ("palm", "desk")
@@ -19,6 +20,9 @@ TOOL_FRAMES = ("palm", "desk")
 class FrankaConfig:
     """Every parameter of the Franka driver. The ends of the ranges are hard."""
 
+    arm: str = param(
+        "fr3", doc="Which arm the parameters are for; this version drives the FR3.", choices=ARMS
+    )
     address: str = param("172.16.0.2", doc="Address of the robot's FCI; emulated robots live at 127.x.y.z.")
     autostart: bool = param(
         False, doc="Configure and activate when the node starts, trying again while the robot is away."
@@ -206,6 +210,11 @@ class FrankaConfig:
         Raises:
             ConfigError: with the values that are allowed.
         """
+        if self.arm == "fer":
+            raise ConfigError(
+                "arm is 'fer', allowed: fr3. A Franka Emika Robot (Panda) speaks FCI version 5 or older, the "
+                "client library of this version speaks 10 (FR3, system image 5.9 or newer)"
+            )
         low, high = robot.ARM_LIMITS
         margin = 0.02
         outside = [

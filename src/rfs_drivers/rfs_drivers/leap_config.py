@@ -12,6 +12,8 @@ from rfs_core.errors import ConfigError
 from rfs_core.se3 import Array
 from rfs_drivers import leap_table
 
+HANDS = ("leap_right",)
+
 HIGHEST_CURRENT = 0.55
 """A: the most that the hand's makers drive it with, for the full version."""
 
@@ -47,6 +49,11 @@ _NO_DIFFERENCE = _JointsConfig()
 class LeapConfig:
     """Every parameter of the LEAP hand driver. The ends of the ranges are hard."""
 
+    hand: str = param(
+        "leap_right",
+        doc="Which hand the parameters are for: this driver has the joints of that one only.",
+        choices=HANDS,
+    )
     port: str = param(
         "/dev/leap_hand",
         doc="Serial port: a name that a udev rule gives, or one under /dev/serial/by-id.",

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from rfs_core.errors import RfsError
 from rfs_drivers.emulated import fci_model
 from rfs_drivers.emulated.fci_admin import AdminServer
 from rfs_drivers.emulated.fci_protocol import (
@@ -172,7 +173,10 @@ class FciServer:
         return thread
 
     def call(self, function: Callable[[], Any]) -> Future[Any]:
-        """Run a function between two cycles, in the thread that serves; from any thread."""
+        """Run a function between two cycles, in the thread that serves; may be called from any thread.
+
+        Whoever asks gets its RfsError; anything else it raises is a defect and ends the server.
+        """
         future: Future[Any] = Future()
         self._calls.append((function, future))
         return future
@@ -182,7 +186,7 @@ class FciServer:
             function, future = self._calls.popleft()
             try:
                 future.set_result(function())
-            except Exception as error:  # whoever asked gets it
+            except RfsError as error:
                 future.set_exception(error)
 
     def _cycle(self, due: float) -> float:

@@ -29,7 +29,7 @@ from rfs_drivers.servo_bus import UDEV_HINT, latency_timer
 from rfs_ros import connections, params
 from rfs_ros.conversions import joint_state_msg, joint_values
 from rfs_ros.run import exit_with, run_node
-from rfs_ros.timing import ControlTime, control_clock
+from rfs_ros.timing import ControlTime, control_clock, simulated
 
 RELIABLE = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
 STATES = QoSProfile(depth=50, reliability=QoSReliabilityPolicy.RELIABLE)
@@ -150,6 +150,8 @@ class LeapNode(LifecycleNode):
         if self._refusal:
             self._autostart.cancel()
             return
+        if simulated(self) and not self._time.now_ns():
+            return  # nobody would tend the servos before the first message on /clock
         if self._driver is None:
             self.trigger_configure()
         if self._driver is not None and not self._active:

@@ -1,0 +1,132 @@
+"""The robot without a policy: its drivers, and for robot:=emulated the devices they drive.
+
+    ros2 launch rfs_bringup robot.launch.py robot:=emulated
+    ros2 launch rfs_bringup robot.launch.py robot:=real robot_file:=fr3_leap
+
+deploy.launch.py includes it. Nodes take their parameters from config/robot/<robot_file>.yaml, then from
+`params_file`, then from arguments that are not empty. The launch ends with exit code 1 when one of the nodes
+does.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler
+from launch.event_handlers import OnProcessExit
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+ARGUMENTS = [
+    DeclareLaunchArgument(
+        "robot", default_value="emulated", choices=["emulated", "real"], description="What the drivers drive."
+    ),
+    DeclareLaunchArgument(
+        "robot_file",
+        default_value="",
+        description="Robot: a name in config/robot, or a YAML file; empty: emulated for robot:=emulated.",
+    ),
+    DeclareLaunchArgument("task", default_value="", description="Task of the emulated world."),
+    DeclareLaunchArgument("seed", default_value="", description="Seed of the emulated world."),
+    DeclareLaunchArgument("run_dir", default_value="", description="Folder for trajectories and video."),
+    DeclareLaunchArgument("record_video", default_value="", description="Video of the emulated world."),
+    DeclareLaunchArgument("camera", default_value="", description="Images of the emulated world."),
+    DeclareLaunchArgument(
+        "real_time_factor", default_value="", description="Of the emulated robot, at most."
+    ),
+    DeclareLaunchArgument("params_file", default_value="", description="YAML that replaces parameters."),
+    DeclareLaunchArgument("namespace", default_value="", description="Of all nodes."),
+    DeclareLaunchArgument("log_level", default_value="info", description="What the nodes print."),
+]
+
+
+def generate_launch_description():
+    """The arguments, then everything else once their values are known."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=bring_up)])
+
+
+def bring_up(context):
+    """Start devices and drivers."""
+    given = context.launch_configurations
+    emulated = given["robot"] == "emulated"
+    share = Path(get_package_share_directory("rfs_bringup")) / "config" / "robot"
+    files = [str(robot_file(given["robot"], given["robot_file"], share))]
+    if given["params_file"]:
+        files.append(given["params_file"])
+
+    place = unused_place() if emulated else {}
+
+    def node(kind, package, name, *devices, **parameters):
+        return kind(
+            package=package,
+            executable=name,
+            name=name,
+            namespace=given["namespace"],
+            parameters=[
+                {name: text(place[name]) for name in devices if name in place},
+                *files,
+                {"use_sim_time": emulated, **parameters},
+            ],
+            arguments=["--ros-args", "--log-level", given["log_level"]],
+            output="screen",
+        )
+
+    nodes = [
+        node(LifecycleNode, "rfs_drivers", "franka_node", "address"),
+        node(LifecycleNode, "rfs_drivers", "leap_node", "port"),
+    ]
+    if emulated:
+        own = {name: text(given[name]) for name in ("task", "run_dir") if given[name]}
+        own |= {"seed": int(given["seed"])} if given["seed"] else {}
+        own |= {name: given[name] == "true" for name in ("record_video", "camera") if given[name]}
+        if given["real_time_factor"]:
+            own["real_time_factor"] = float(given["real_time_factor"])
+        own["use_sim_time"] = False  # it is the one that publishes /clock
+        nodes.append(node(Node, "rfs_sim", "emulated_robot", "address", "port", **own))
+    return [
+        *(RegisterEventHandler(OnProcessExit(target_action=each, on_exit=ended_too_early)) for each in nodes),
+        *nodes,
+    ]
+
+
+def robot_file(robot, asked, folder):
+    """Path of the robot's parameters: the file asked for, or one of those shipped."""
+    shipped = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    names = [name for name in shipped if (name == "emulated") == (robot == "emulated")]
+    asked = asked or ("emulated" if robot == "emulated" else "")
+    if asked in names:
+        return shipped[asked]
+    if asked in shipped or not Path(asked).is_file():
+        raise RuntimeError(
+            f"robot:={robot} robot_file:={asked or '(nothing)'} cannot be used; shipped for it: "
+            f"{', '.join(names)}, or give a YAML file"
+        )
+    return Path(asked).absolute()
+
+
+def unused_place():
+    """Address and port that no other emulated robot on this machine uses; a file may say others."""
+    pid = os.getpid() & 0x3FFF
+    return {
+        "address": f"127.{128 + (pid >> 8)}.{pid & 0xFF}.2",
+        "port": str(Path(tempfile.gettempdir()) / f"rfs_leap_hand_{os.getpid()}"),
+    }
+
+
+def ended_too_early(event, context):
+    """The end of a node is the end of the launch."""
+    if context.is_shutdown:
+        return []
+    sentence = f"{event.process_name} ended with exit code {event.returncode}"
+
+    def fail(context):
+        raise RuntimeError(sentence)
+
+    return [OpaqueFunction(function=fail)]
+
+
+def text(value):
+    """A parameter that stays a text even where it reads like a number."""
+    return ParameterValue(str(value), value_type=str)
