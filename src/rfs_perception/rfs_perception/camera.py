@@ -132,17 +132,17 @@ class Camera:
         self.serial = str(device.get_info(rs.camera_info.serial_number))
         self.name = str(device.get_info(rs.camera_info.name))
         self._playback = device if device.is_playback() else None
-        self._align = rs.align(rs.stream.color) if config.align else None
+        self._align: Any = rs.align(rs.stream.color) if config.align else None
         self._filters = _filters(rs, config.filters)
         self._sensors: list[Any] = []
-        self._syncer = rs.syncer(_QUEUE)
+        self._syncer: Any = rs.syncer(_QUEUE)
         self._half_period_ms = 500.0 / config.fps
         self._pending: dict[Any, Any] = {}
         self._pair: list[Any] = []
-        self._compose = rs.processing_block(
+        self._compose: Any = rs.processing_block(
             lambda _, source: source.frame_ready(source.allocate_composite_frame(self._pair))
         )
-        self._composed = rs.frame_queue(1)
+        self._composed: Any = rs.frame_queue(1)
         self._compose.start(self._composed)
         self.unpaired = 0
         """Images that found no partner."""
@@ -153,6 +153,9 @@ class Camera:
         )
         self._recorder = None
         try:
+            if self._playback is not None:
+                # Else the first sensor plays while the second one is still being opened.
+                self._playback.pause()
             if config.record:
                 self._recorder = rs.recorder(config.record, device)
                 sensors = {s.get_info(rs.camera_info.name): s for s in self._recorder.query_sensors()}
@@ -161,6 +164,8 @@ class Camera:
                 sensor.open(profiles)
                 self._sensors.append(sensor)
                 sensor.start(self._syncer)
+            if self._playback is not None:
+                self._playback.resume()
             opened.start()
         except RuntimeError as error:
             self.close()
@@ -188,6 +193,13 @@ class Camera:
             return None if pair is None else self._frame(pair)
         except RuntimeError as error:
             raise CameraError(f"camera {self.serial} cannot be read: {error}") from error
+
+    def drain(self) -> None:
+        """Throw away what has waited, but not of a recording read at its reader's pace."""
+        if self._playback is None or self._playback.is_real_time():
+            for _ in range(2 * _QUEUE):
+                if not self._syncer.poll_for_frames():
+                    break
 
     def _paired(self, arrived: Any) -> Any:
         rs = self._rs
@@ -231,7 +243,8 @@ class Camera:
             )
         return Frame(
             stamp_ns=round(colour.get_timestamp() * 1e6),
-            colour=np.ascontiguousarray(image),
+            # A copy: the library has 32 frames in all, and stops when nobody gives them back.
+            colour=np.array(image, order="C"),
             depth=metres,
             intrinsics=Intrinsics(
                 values.width,
@@ -253,10 +266,11 @@ class Camera:
                 sensor.stop()
             with contextlib.suppress(RuntimeError):
                 sensor.close()
-        self._sensors = []
-        self._pending.clear()
-        self._recorder = None
         self._opened.close()
+        # A recording is written to its end when nothing refers to its device any more: frames do.
+        self._sensors, self._pair, self._filters = [], [], []
+        self._pending.clear()
+        self._syncer = self._align = self._compose = self._composed = self._recorder = None
 
 
 def _filters(rs: Any, config: FilterConfig) -> list[Any]:

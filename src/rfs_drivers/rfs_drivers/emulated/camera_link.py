@@ -1,7 +1,7 @@
 """The cable of an emulated camera: a Unix socket from whoever makes the images to a librealsense device.
 
 The feeding side (a renderer, a simulation, a test) is the camera: it says once what it is, then sends pairs
-of images. While nobody feeds, nothing can be opened: the camera is unplugged. Nothing here needs librealsense.
+of images. While nobody feeds, nothing can be opened: the camera is unplugged. Needs no librealsense.
 
 On the wire: one line of JSON (CameraSpec), then per pair a header (frame number, time in ms) and the bytes of
 depth (16 bit, little endian) and colour (RGB, 8 bit).
