@@ -10,18 +10,20 @@ off, everything put where it belongs, control on again.
 
 Publishes:  /clock, perception/object_pose, perception/goal_pose, hand/contacts, reward, /diagnostics;
             where switched on: camera/..., perception/points
-Subscribes: episode/state, arm/driver_phase, hand/driver_phase
+Subscribes: episode/state, arm/driver_phase, hand/driver_phase; arm/target_pose, hand/target to record them
 Serves:     sim/reset
 Calls:      franka_node and leap_node: get_state, change_state; arm/recover, hand/recover
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from geometry_msgs.msg import PoseStamped
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -29,9 +31,11 @@ from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from rfs_core import robot
 from rfs_core.errors import RfsError
 from rfs_msgs.msg import EpisodeState
 from rfs_msgs.srv import ResetWorld
@@ -124,6 +128,9 @@ class EmulatedRobot(Node):
             self._sensors.append(CameraPublisher(self, config, self.world))
         if config.points:
             self._sensors.append(PointPublisher(self, config, self.world))
+        # Only to be recorded: it is the drivers that follow them.
+        self.create_subscription(PoseStamped, "arm/target_pose", self._on_arm_target, SMALL)
+        self.create_subscription(JointState, "hand/target", self._on_hand_target, SMALL)
         self._publish_diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", SMALL).publish
         self.create_subscription(EpisodeState, "episode/state", self._on_episode, EPISODE_STATES)
         # The reset waits for answers of the drivers, which must be able to come meanwhile.
@@ -169,6 +176,16 @@ class EmulatedRobot(Node):
             sensor.publish(self.devices.cycles // STEPS_PER_TICK, stamp_ns, self.world)
         if ended and self._started_ns:
             self.recording.step(stamp_ns, self.world, outcome, missed=False)
+
+    def _on_arm_target(self, message: PoseStamped) -> None:
+        with contextlib.suppress(RfsError):
+            self.world.applied_target = conversions.pose_from_msg(message.pose, "arm/target_pose")
+
+    def _on_hand_target(self, message: JointState) -> None:
+        with contextlib.suppress(RfsError):
+            names = robot.HAND_JOINT_NAMES
+            target = conversions.joint_values(message.name, message.position, names, "hand/target")
+            self.world.hand_target = target[None]
 
     # Episodes
 
