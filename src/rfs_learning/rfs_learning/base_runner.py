@@ -28,6 +28,7 @@ from rfs_learning.integrator import KNOWN, Integrator
 from rfs_learning.networks import MlpArchitecture
 from rfs_learning.normalizer import Normalizer
 from rfs_learning.run_folder import RunFolder
+from rfs_learning.steering import OVER
 
 _STATE_KIND = "base_training_state"
 _MAY_CHANGE_ON_RESUME = ("run_dir", "demonstrations", "resume", "checkpoint_every", "log_every", "threads")
@@ -48,6 +49,11 @@ class BaseTrainerConfig:
     seed: int = param(0, doc="Seed of initial weights, batches, noise and flow times", low=0, high=2**31 - 1)
     resume: bool = param(False, doc="Continue the run in run_dir where it stopped")
     episodes: str = param("all", doc="Demonstrations to learn from", choices=("all", "successful"))
+    over: str = param(
+        "hand_and_arm",
+        doc="What the flow shall move; hand: the fingers, the arm is learned later",
+        choices=OVER,
+    )
     validation_share: float = param(
         0.05, doc="Share of episodes held out to measure the loss on", low=0.0, high=0.5
     )
@@ -221,9 +227,10 @@ class BaseRunner:
         """Networks, optimiser and generator at step 0."""
         config, demos = self.config, self.demos
         horizon = demos.action_spec.horizon
+        left_out = demos.action_spec.slice("hand_target").start if config.over == "hand" else 0
         architecture = MlpArchitecture(
             demos.observation_spec.size,
-            horizon * demos.action_spec.size,
+            horizon * (demos.action_spec.size - left_out),
             config.hidden_width,
             config.hidden_layers,
             config.time_features,
@@ -232,13 +239,16 @@ class BaseRunner:
         integrator = Integrator(config.integrator, config.integrator_steps)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self._flow = FlowBase(architecture, integrator, horizon)
+            self._flow = FlowBase(architecture, integrator, horizon, left_out)
         o, a = demos.observation_spec, demos.action_spec
         self._flow.observation_normalizer = Normalizer.fit(
             self._observation.numpy(), o.low, o.high, config.observation_std_floor
         )
         self._flow.action_normalizer = Normalizer.fit(
-            self._chunk.flatten(0, 1).numpy(), a.low, a.high, config.action_std_floor
+            self._chunk.flatten(0, 1).numpy()[:, left_out:],
+            a.low[left_out:],
+            a.high[left_out:],
+            config.action_std_floor,
         )
         self._ema = copy.deepcopy(self._flow).eval().requires_grad_(False)
         self._optimizer = torch.optim.AdamW(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rfs_core.errors import RfsError
-from rfs_core.specs import ObservationSpec
+from rfs_core.specs import ActionSpec, ObservationSpec
 from rfs_learning.checkpoint import Checkpoint, CheckpointError, CheckpointHeader
 from rfs_learning.integrator import Integrator
 from rfs_learning.networks import MlpArchitecture, VelocityField
@@ -48,9 +48,15 @@ class FlowBase(nn.Module):
     An observation becomes features in two parts: `condense` looks at each observation alone (a cloud's
     largest values; nothing for a state), `features` at the batch. With a cloud the first costs most of a
     decision, and is made once for all steps of the integration.
+
+    The flow may make the last values of an action only, such as the fingers' (`left_out` > 0): the values
+    before them are 0 in a_b, for whoever learns them directly, and their noise is not looked at.
     """
 
-    def __init__(self, architecture: Architecture, integrator: Integrator, horizon: int) -> None:
+    def __init__(
+        self, architecture: Architecture, integrator: Integrator, horizon: int, left_out: int = 0
+    ) -> None:
+        """`left_out`: how many values at the beginning of an action the flow does not make."""
         super().__init__()
         field = architecture.field
         if field.chunk_size % horizon:
@@ -58,7 +64,9 @@ class FlowBase(nn.Module):
         self.architecture = architecture
         self.integrator = integrator
         self.horizon = horizon
-        self.action_size = field.chunk_size // horizon
+        self.left_out = left_out
+        made = field.chunk_size // horizon
+        self.action_size = left_out + made
         self._clip = float(field.observation_clip)
         self.velocity = VelocityField(field)
         self.encoder = PointEncoder(architecture) if isinstance(architecture, PointsArchitecture) else None
@@ -69,7 +77,7 @@ class FlowBase(nn.Module):
         )
         self.observation_normalizer = Normalizer(self._own_size)
         # Every step of a chunk has the same scale, so that noise means the same at each.
-        self.action_normalizer = Normalizer(self.action_size)
+        self.action_normalizer = Normalizer(made)
 
     @property
     def feature_size(self) -> int:
@@ -100,9 +108,9 @@ class FlowBase(nn.Module):
 
         Shape: observation (N, O), chunk (N, H, A), a_0 (N, H, A), t (N, 1). Returns a scalar.
         """
-        a = self.action_normalizer.normalize(chunk).flatten(1)
+        a = self.action_normalizer.normalize(chunk[..., self.left_out :]).flatten(1)
         s = self.normalized(observation)
-        return flow_matching_loss(self.velocity, a, s, a_0.flatten(1), t)
+        return flow_matching_loss(self.velocity, a, s, a_0[..., self.left_out :].flatten(1), t)
 
     def clip(self, features: Tensor) -> Tensor:
         """Features within the bounds that the velocity field was trained with. Shape (N, F)."""
@@ -119,8 +127,11 @@ class FlowBase(nn.Module):
     def push_features(self, features: Tensor, a_0: Tensor) -> Tensor:
         """`push` from features, clipped here. Shape: features (N, F), a_0 (N, H, A) -> (N, H, A)."""
         s = self.clip(features)
-        a = self.integrator.push(lambda a_t, t: self.velocity(a_t, t, s), a_0.flatten(1))
-        return self.action_normalizer.denormalize(a.view(-1, self.horizon, self.action_size))
+        a = self.integrator.push(
+            lambda a_t, t: self.velocity(a_t, t, s), a_0[..., self.left_out :].flatten(1)
+        )
+        made = self.action_normalizer.denormalize(a.view(len(a), self.horizon, -1))
+        return nn.functional.pad(made, (self.left_out, 0)) if self.left_out else made
 
     def to_checkpoint(self, header: CheckpointHeader) -> Checkpoint:
         """The checkpoint of these weights; `header` describes them."""
@@ -139,12 +150,10 @@ class FlowBase(nn.Module):
             _compare("observation_size", architecture.observation_size, header.observation_spec.size)
             if isinstance(architecture, PointsArchitecture):
                 _compare_cloud(architecture, header.observation_spec)
-            chunk = header.action_spec.horizon * header.action_spec.size
-            _compare("chunk_size", architecture.field.chunk_size, chunk)
+            horizon = header.action_spec.horizon
+            left_out = values_left_out(architecture, header.action_spec)
             with torch.device("meta"):  # learn the shapes without allocating what a header asks for
-                wanted = _shapes(
-                    cls(architecture, header.integrator, header.action_spec.horizon).state_dict()
-                )
+                wanted = _shapes(cls(architecture, header.integrator, horizon, left_out).state_dict())
             got = _shapes(checkpoint.tensors)
             for name in sorted(set(wanted) | set(got)):
                 if wanted.get(name) != got.get(name):
@@ -152,7 +161,7 @@ class FlowBase(nn.Module):
                         f"tensor {name} is {got.get(name, 'missing')}, its architecture needs "
                         f"{wanted.get(name, 'no such tensor')}"
                     )
-            flow = cls(architecture, header.integrator, header.action_spec.horizon)
+            flow = cls(architecture, header.integrator, horizon, left_out)
             flow.load_state_dict(checkpoint.tensors)
             flow.observation_normalizer.check()
             flow.action_normalizer.check()
@@ -161,6 +170,24 @@ class FlowBase(nn.Module):
         except RfsError as error:
             raise CheckpointError(f"checkpoint {header.name}: {error}; retrain it") from error
         return flow.eval().requires_grad_(False)
+
+
+def values_left_out(architecture: Architecture, spec: ActionSpec) -> int:
+    """How many values at the beginning of an action a flow does not make: none, or whole parts of the action.
+
+    Raises:
+        RfsError: the chunk it makes is not the action's last parts, for every step.
+    """
+    ends = [0, *(spec.slice(name).stop for name in spec.names[:-1])]
+    makes = architecture.field.chunk_size
+    for left_out in ends:
+        if makes == spec.horizon * (spec.size - left_out):
+            return int(left_out)
+    raise RfsError(
+        f"its architecture has chunk_size {makes}, its specs have {spec.horizon * spec.size}; or, where it "
+        f"leaves out the first parts of {', '.join(spec.names)}, "
+        f"{', '.join(str(spec.horizon * (spec.size - end)) for end in ends[1:])}"
+    )
 
 
 def _compare(what: str, architecture: int, spec: int) -> None:
