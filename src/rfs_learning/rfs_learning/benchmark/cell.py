@@ -66,6 +66,7 @@ class CellConfig:
     noise_std: float = param(0.8, doc="Initial exploration of a_0", low=0.001, high=3.0)
     residual_std: float = param(0.15, doc="Initial exploration of the residual", low=0.001)
     evaluate_every: int = param(100_000, doc="Control steps between evaluations while training", low=1)
+    choosing_episodes: int = param(256, doc="Episodes of such an evaluation", low=1)
     num_envs: int = param(256, doc="Environments side by side", low=1, high=65536)
     engine: str = param("mujoco", doc="Engine, an entry point of rfs.engines")
     train_dt: float = param(0.01, doc="Step of the physics while training", unit="s", low=0.0005, high=0.05)
@@ -182,6 +183,9 @@ class Cell:
     def _train(self) -> None:
         config = self.config
         folder = RunFolder(self.path / "train")
+        trained = folder.metrics()
+        if trained and trained[-1]["step"] >= config.budget and (folder.path / "report.md").exists():
+            return
         self._note_revision("train")
         if not folder.state_path.exists():
             # Killed before there was a state to resume from: from the start.
@@ -193,7 +197,6 @@ class Cell:
                 budget=config.budget,
                 seed=config.seed,
                 run_dir=str(folder.path),
-                name=f"{config.task}_{config.method}",
                 resume=folder.state_path.exists(),
                 engine=config.engine,
                 num_envs=config.num_envs,
@@ -201,6 +204,7 @@ class Cell:
                 noise_std=config.noise_std,
                 residual_std=config.residual_std,
                 evaluate_every=config.evaluate_every,
+                evaluation_episodes=config.choosing_episodes,
                 final_episodes=0,
                 **METHODS[config.method],
             ),

@@ -32,10 +32,10 @@ class TaskSettings:
 TASK_SETTINGS: dict[str, TaskSettings] = {
     "grasp": TaskSettings(noise_std=0.5, residual_std=0.12),
     "place": TaskSettings(budget=430_000),
-    "kit": TaskSettings(budget=800_000),
-    "push_grasp": TaskSettings(budget=1_500_000),
+    "kit": TaskSettings(budget=600_000),
+    "push_grasp": TaskSettings(budget=1_000_000),
     "stack": TaskSettings(budget=430_000),
-    "pour": TaskSettings(budget=2_000_000),
+    "pour": TaskSettings(budget=1_000_000),
 }
 """By task; a task that is not here trains with the defaults."""
 

@@ -200,7 +200,7 @@ def diagnostics_table(results: Sequence[Result]) -> list[str]:
     if not measured:
         return []
     head = ["cell", "full", *_SWITCH_COLUMNS, "norm of a_0", "residual, share of bound", "saturated"]
-    if any("infeasible" in r.evaluation for r in measured):
+    if any("infeasible_share" in r.evaluation for r in measured):
         head.append("infeasible")
     lines = [_line(head), _line(["---"] * len(head))]
     for r in measured:
@@ -215,7 +215,7 @@ def diagnostics_table(results: Sequence[Result]) -> list[str]:
             f"{100 * full['residual_saturated']:.2f} %",
         ]
         if "infeasible" in head:
-            cells.append(_rate(full.get("infeasible")))
+            cells.append(_rate(full.get("infeasible_share")))
         lines.append(_line(cells))
     return lines
 
@@ -282,7 +282,7 @@ def to_csv(results: Iterable[Result]) -> str:
             "paper": PAPER.get(r.method, {}).get(r.task, ""),
             "cpu_s": round(r.data["cpu_s"]),
             **{name: round(full[name], 5) for name in ("a0_norm", "residual_share", "residual_saturated")},
-            "infeasible": full.get("infeasible", ""),
+            "infeasible": full.get("infeasible_share", ""),
             "checkpoint": full["checkpoint"],
             "base": r.data["base"],
             "commit": " ".join(dict.fromkeys(str(part["commit"])[:12] for part in revisions)),

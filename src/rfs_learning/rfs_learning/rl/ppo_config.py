@@ -10,7 +10,9 @@ from rfs_core.errors import ConfigError
 from rfs_learning.modulation import A0_MODES
 from rfs_learning.steering import MODULATIONS, OVER
 
-MAY_CHANGE_ON_RESUME = ("run_dir", "base_checkpoint", "resume", "budget", "threads", "final_episodes")
+MAY_CHANGE_ON_RESUME = (
+    "run_dir", "base_checkpoint", "name", "resume", "budget", "threads", "final_episodes"
+)  # fmt: skip
 """Fields that do not change the weights. The base checkpoint is compared by its id, not by its path."""
 
 
