@@ -1,0 +1,189 @@
+"""A depth camera over the simulated table, and what goes wrong with one: where it stands, where it is believed
+to stand, and noise. From its depth image on, the cloud is made by `rfs_core.cloud`, as on a robot.
+
+What an episode's camera and noise are is decided by `episode_rng(seed, episode, ...)` and the control step, so
+that the vector environment and the ROS node see the same cloud, bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from rfs_core import cloud, se3
+from rfs_core.cloud import CloudConfig, CloudError
+from rfs_core.config import param
+from rfs_core.errors import ConfigError
+from rfs_core.seeding import episode_rng
+from rfs_core.tasks import points as points_task
+from rfs_sim.cloud import VISIBLE_GROUPS, Camera
+
+_BLOCK = 4
+"""A depth image is cast in blocks of so many pixels squared: first one ray of each, then all rays of those
+blocks beside which something stands in the workspace. The table and the far side, nine tenths of the rays, are
+cropped in any case."""
+_MARGIN = 0.03
+"""How far outside the workspace something may lie to be looked at more closely (m): what calibration believes
+is elsewhere."""
+
+_GROUPS = np.array([group in VISIBLE_GROUPS for group in range(6)], dtype=np.uint8)
+
+CAMERA_STREAM = "camera"
+"""Stream of an episode's camera."""
+
+VIEWPOINTS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], float]] = {
+    "table": ((1.15, 0.25, 0.60), (0.52, 0.0, 0.06), 42.0),
+    "left": ((0.85, 0.75, 0.62), (0.56, 0.0, 0.08), 42.0),
+    "right": ((0.95, -0.68, 0.66), (0.56, 0.0, 0.08), 42.0),
+    "high": ((1.05, -0.05, 0.92), (0.55, 0.0, 0.06), 42.0),
+}
+"""Where cameras may stand: position and target (m, base frame), vertical field of view (degrees). `table` is
+the model's camera `table_camera`."""
+
+
+@dataclass(frozen=True)
+class PointCameraConfig:
+    """The camera of a point-cloud policy in simulation."""
+
+    viewpoints: tuple[str, ...] = param(
+        ("table",),
+        doc=f"Where it stands; one of them is drawn for every episode, a place named twice twice as often: {', '.join(VIEWPOINTS)}.",
+    )
+    spread: float = param(
+        0.0, doc="It stands this far from its viewpoint at most, which calibration knows.", unit="m", low=0.0
+    )
+    position_error: float = param(
+        0.0, doc="Calibration is wrong by this distance, in any direction.", unit="m", low=0.0, high=0.5
+    )
+    rotation_error: float = param(
+        0.0, doc="Calibration is wrong by this angle, about any axis.", unit="deg", low=0.0, high=45.0
+    )
+    errors: str = param(
+        "exact",
+        doc="Both errors have this size in every episode, or any size up to it.",
+        choices=("exact", "up_to"),
+    )
+    noise: float = param(
+        0.0, doc="Standard deviation of noise on every coordinate.", unit="m", low=0.0, high=0.1
+    )
+    width: int = param(240, doc="Columns of the depth image; a multiple of 4.", unit="px", low=16, high=1280)
+    height: int = param(180, doc="Rows of the depth image; a multiple of 4.", unit="px", low=16, high=960)
+    count: int = param(points_task.COUNT, doc="Points of a cloud.", low=1, high=65_536)
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.viewpoints if name not in VIEWPOINTS]
+        if unknown or not self.viewpoints:
+            raise ConfigError(
+                f"viewpoints {', '.join(unknown) or 'are none'}: known are {', '.join(VIEWPOINTS)}"
+            )
+        if self.width % _BLOCK or self.height % _BLOCK:
+            raise ConfigError(
+                f"depth image of {self.width} x {self.height} px: both must be multiples of {_BLOCK}"
+            )
+
+
+class PointCamera:
+    """The camera of one episode. Keeps its buffers, so one instance serves one thread."""
+
+    def __init__(self, config: PointCameraConfig, pipeline: CloudConfig, seed: int, episode: int) -> None:
+        self.config, self.pipeline = config, pipeline
+        self._seed, self._episode = seed, episode
+        rng = episode_rng(seed, episode, CAMERA_STREAM)
+        name = config.viewpoints[int(rng.integers(len(config.viewpoints)))]
+        position, target, fovy = VIEWPOINTS[name]
+        place = np.asarray(position) + config.spread * rng.uniform(-1.0, 1.0, 3)
+        self.camera = Camera.looking_at(place, target, math.radians(fovy), config.width, config.height)
+        self.viewpoint = name
+        """Which of the viewpoints was drawn."""
+        size = rng.uniform(0.0, 1.0, 2) if config.errors == "up_to" else np.ones(2)
+        offset = config.position_error * size[0] * _direction(rng)
+        turn = math.radians(config.rotation_error) * size[1] * _direction(rng)
+        self.believed = np.eye(4)
+        """Pose of the optical frame that calibration reports. Shape: (4, 4)"""
+        wrong = se3.matrix_from_quat(se3.quat_from_rotvec(turn[None]))[0]
+        self.believed[:3, :3] = wrong @ self.camera.rotation
+        self.believed[:3, 3] = self.camera.position + offset
+        (cx, cy), focal = self.camera.centre, self.camera.focal
+        self.intrinsics = np.array([[focal, 0.0, cx], [0.0, focal, cy], [0.0, 0.0, 1.0]])
+        """Shape: (3, 3)"""
+        self._rays = self.camera.rays()
+        self._norm = np.linalg.norm(self._rays, axis=1)
+        pixels = np.arange(config.height * config.width).reshape(config.height, config.width)
+        self._pixels = pixels
+        self._coarse = np.ascontiguousarray(pixels[_BLOCK // 2 :: _BLOCK, _BLOCK // 2 :: _BLOCK])
+        margin = _MARGIN + config.position_error + 1.5 * math.radians(config.rotation_error)
+        self._low, self._high = np.subtract(pipeline.low, margin), np.add(pipeline.high, margin)
+        self._low[2] = min(pipeline.low[2], 0.005)  # not the whole table
+
+    def depth(self, model: mujoco.MjModel, data: mujoco.MjData) -> NDArray[np.float32]:
+        """What it measures in the workspace (m; NaN elsewhere); `data` must have its kinematics computed.
+
+        Shape: (height, width)
+        """
+        measured = np.full(self._pixels.size, np.nan, np.float32)
+        coarse = self._coarse.ravel()
+        depth = self._cast(model, data, coarse)
+        points = self.camera.position + self._rays[coarse] * depth[:, None]
+        inside = np.all((points >= self._low) & (points <= self._high), axis=1).reshape(self._coarse.shape)
+        near = np.pad(inside, 1)
+        near = near[:-2] | near[1:-1] | near[2:]
+        near = near[:, :-2] | near[:, 1:-1] | near[:, 2:]
+        wanted = self._pixels[np.kron(near, np.ones((_BLOCK, _BLOCK), np.bool_))]
+        measured[wanted] = self._cast(model, data, wanted)
+        return measured.reshape(self._pixels.shape)
+
+    def _cast(
+        self, model: mujoco.MjModel, data: mujoco.MjData, pixels: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
+        """Depth along the optical axis of some pixels, NaN where there is nothing. Shape: (P,)"""
+        distance, geom = np.empty(len(pixels)), np.empty(len(pixels), np.int32)
+        if len(pixels) == 0:
+            return distance
+        norm = self._norm[pixels]
+        mujoco.mj_multiRay(
+            m=model,
+            d=data,
+            pnt=self.camera.position,
+            vec=np.ascontiguousarray(self._rays[pixels] / norm[:, None]).ravel(),
+            geomgroup=_GROUPS,
+            flg_static=True,
+            bodyexclude=-1,
+            geomid=geom,
+            dist=distance,
+            normal=None,
+            nray=len(pixels),
+            cutoff=self.pipeline.far * float(norm.max()),
+        )
+        return np.where(geom >= 0, distance / norm, np.nan)
+
+    def points(self, model: mujoco.MjModel, data: mujoco.MjData, step: int) -> NDArray[np.float32]:
+        """The cloud after `step` control steps of its episode. Shape: (count, 3), m, base frame.
+
+        Raises:
+            CloudError: the pipeline refuses what is seen.
+        """
+        rng = episode_rng(self._seed, self._episode, f"cloud {step}")
+        seen = cloud.deproject(self.depth(model, data), self.intrinsics, self.believed, self.pipeline)
+        if self.config.noise > 0:
+            seen += self.config.noise * rng.standard_normal(seen.shape, dtype=np.float32)
+        return cloud.sample(seen, self.pipeline, rng, self.config.count)
+
+
+def unseen(pipeline: CloudConfig, count: int) -> NDArray[np.float32]:
+    """What stands for a cloud that was refused where an episode has to go on: every point in the lowest
+    corner of the workspace. On a robot the policy would not be asked."""
+    return np.tile(np.asarray(pipeline.low, np.float32), (count, 1))
+
+
+def _direction(rng: np.random.Generator) -> NDArray[np.float64]:
+    """A unit vector, every direction alike."""
+    v = rng.standard_normal(3)
+    direction: NDArray[np.float64] = v / np.linalg.norm(v)
+    return direction
+
+
+__all__ = ["VIEWPOINTS", "CloudError", "PointCamera", "PointCameraConfig", "unseen"]
