@@ -18,6 +18,7 @@ setup(
         "console_scripts": [
             "base_trainer=rfs_learning.nodes.base_trainer:main",
             "ppo_trainer=rfs_learning.nodes.ppo_trainer:main",
+            "distill_trainer=rfs_learning.nodes.distill_trainer:main",
             "evaluate=rfs_learning.evaluate:main",
             "benchmark=rfs_learning.benchmark.cli:main",
             "benchmark_policy=rfs_learning.benchmark_policy:main",
