@@ -15,7 +15,7 @@ PURE = {
     "rfs_core": {"numpy", "fpsample"},
     "rfs_learning": {
         "numpy", "scipy", "torch", "safetensors", "tensorboard", "rich", "tqdm", "yaml", "rsl_rl",
-        "tensordict", "matplotlib", "ray", "rfs_core",
+        "tensordict", "matplotlib", "ray", "rfs_core", "rfs_data",
     },
     "rfs_sim": {
         "numpy", "scipy", "mujoco", "imageio", "imageio_ffmpeg", "PIL", "rich", "tqdm", "yaml", "OpenGL",

@@ -20,6 +20,7 @@ setup(
             "benchmark_recorder=rfs_data.nodes.entry:benchmark_recorder",
             "check_bag=rfs_data.check:main",
             "recover_bag=rfs_data.recover:main",
+            "export_lerobot=rfs_data.export_lerobot:main",
         ],
     },
 )

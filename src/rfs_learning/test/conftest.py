@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from rfs_learning.flow import FlowBase
 from rfs_learning.integrator import Integrator
 from rfs_learning.networks import MlpArchitecture
 from rfs_learning.vec_env import StepResult
+
+sys.path.insert(0, str(Path(__file__).parent))  # the helpers of these tests are importable
 
 ACTION = ActionSpec((Part("step", (2,), "m", -0.1, 0.1),), control_dt=0.05, horizon=2)
 OBSERVATION = ObservationSpec((Part("position", (2,), "m", -1.0, 1.0), Part("goal", (2,), "m", -1.0, 1.0)))
