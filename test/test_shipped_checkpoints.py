@@ -18,7 +18,7 @@ UNSEEN_SEED = 20_261_120
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_shipped_checkpoint_plays_its_task_about_as_well_as_its_header_says(path):
-    task = path.stem.split("_")[0]
+    task = path.stem.rsplit("_", 1)[0]
     assert task in tasks.TASKS
     env = make_env("mujoco", task, EPISODES, autoreset=False)
     policy = Policy.load(path, env.action_spec, env.observation_spec)

@@ -9,10 +9,17 @@ from numpy.typing import NDArray
 
 from rfs_core import tasks
 from rfs_core.errors import RfsError
-from rfs_sim import demonstrator, kit_demonstrator, pour_demonstrator, set_down_demonstrator
+from rfs_sim import (
+    demonstrator,
+    kit_demonstrator,
+    pour_demonstrator,
+    push_grasp_demonstrator,
+    set_down_demonstrator,
+)
 from rfs_sim.demonstrator import GraspDemonstrator
 from rfs_sim.kit_demonstrator import KitDemonstrator
 from rfs_sim.pour_demonstrator import PourDemonstrator
+from rfs_sim.push_grasp_demonstrator import PushGraspDemonstrator
 from rfs_sim.set_down_demonstrator import SetDownDemonstrator
 
 
@@ -51,6 +58,7 @@ KINDS: dict[str, Kind] = {
     "kit": Kind(KitDemonstrator, kit_demonstrator.VARIANTS),
     "place": Kind(SetDownDemonstrator, set_down_demonstrator.variants(set_down_demonstrator.PLACE)),
     "pour": Kind(PourDemonstrator, pour_demonstrator.VARIANTS),
+    "push_grasp": Kind(PushGraspDemonstrator, push_grasp_demonstrator.VARIANTS),
     "stack": Kind(SetDownDemonstrator, set_down_demonstrator.variants(set_down_demonstrator.STACK)),
 }
 """By the task's name."""

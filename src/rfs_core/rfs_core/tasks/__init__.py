@@ -12,13 +12,14 @@ from typing import Any
 
 from rfs_core.config import from_mapping
 from rfs_core.errors import RfsError
-from rfs_core.tasks import grasp, kit, place, pour, stack
+from rfs_core.tasks import grasp, kit, place, pour, push_grasp, stack
 
 TASKS: dict[str, ModuleType] = {
     "grasp": grasp,
     "kit": kit,
     "place": place,
     "pour": pour,
+    "push_grasp": push_grasp,
     "stack": stack,
 }
 """Every task by its name."""
