@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from rfs_core import robot
 from rfs_core.errors import SpecError
 from rfs_core.se3 import Pose
 from rfs_core.specs import ObservationSpec, Part
+from rfs_core.staleness import Now
 from rfs_core.tasks import grasp, stack
 from rfs_msgs.msg import ContactState, EpisodeState, PolicyAction
 from rfs_msgs.srv import LoadCheckpoint
@@ -53,6 +56,20 @@ def make_node(ros):
         node.destroy_node()
 
 
+def messages_at(stamp):
+    """What a world at rest shows at a time: every source with its message."""
+    pose = Pose(np.array([[0.5, 0.0, 0.3]]), np.array([[1.0, 0.0, 0.0, 0.0]]))
+    arm = joint_state_msg(stamp, robot.ARM_JOINT_NAMES, np.asarray(robot.ARM_HOME))
+    hand = joint_state_msg(stamp, robot.HAND_JOINT_NAMES, np.asarray(robot.HAND_OPEN))
+    contacts = ContactState(name=list(robot.CONTACT_NAMES), in_contact=[False] * 5)
+    contacts.header.stamp = stamp_msg(stamp)
+    messages = {"arm/joint_states": arm, "hand/joint_states": hand, "hand/contacts": contacts}
+    return [
+        (source, messages.get(source.topic) or pose_stamped_msg(stamp, robot.BASE_FRAME, pose))
+        for source in SOURCES
+    ]
+
+
 class World:
     """Publishes what a world at rest would, and hears the policy."""
 
@@ -68,12 +85,13 @@ class World:
         self.episode = self.node.create_publisher(EpisodeState, "episode/state", LATCHED)
         self.actions = []
         self.node.create_subscription(PolicyAction, "policy/action", self.actions.append, RELIABLE)
-        self.spin_until(lambda: all(p.get_subscription_count() for p in self.publishers.values()))
+        heard = [self.episode, *(self.publishers[source.topic] for source in node._sources)]
+        assert self.spin_until(lambda: all(p.get_subscription_count() for p in heard))
 
-    def spin_until(self, condition, seconds=5.0):
-        for _ in range(round(seconds / 0.01)):
-            if condition():
-                return True
+    def spin_until(self, condition, seconds=60.0):
+        """Generous: a busy machine is no failure."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not condition():
             self.executor.spin_once(timeout_sec=0.01)
         return condition()
 
@@ -81,15 +99,9 @@ class World:
         self.spin_until(lambda: False, seconds)
 
     def publish(self, stamp, skip=()):
-        pose = Pose(np.array([[0.5, 0.0, 0.3]]), np.array([[1.0, 0.0, 0.0, 0.0]]))
-        arm = joint_state_msg(stamp, robot.ARM_JOINT_NAMES, np.asarray(robot.ARM_HOME))
-        hand = joint_state_msg(stamp, robot.HAND_JOINT_NAMES, np.asarray(robot.HAND_OPEN))
-        contacts = ContactState(name=list(robot.CONTACT_NAMES), in_contact=[False] * 5)
-        contacts.header.stamp = stamp_msg(stamp)
-        messages = {"arm/joint_states": arm, "hand/joint_states": hand, "hand/contacts": contacts}
-        for topic, publisher in self.publishers.items():
-            if topic not in skip:
-                publisher.publish(messages.get(topic) or pose_stamped_msg(stamp, robot.BASE_FRAME, pose))
+        for source, message in messages_at(stamp):
+            if source.topic not in skip:
+                self.publishers[source.topic].publish(message)
 
     def announce(self, phase, started=0, **fields):
         message = EpisodeState(phase=phase, started=stamp_msg(started), id="e0", max_steps=64, **fields)
@@ -189,6 +201,38 @@ def test_the_first_action_is_repeated_while_the_world_repeats_its_first_state(ma
     world.publish(1100 * MS)  # later states are never shown again by a world that runs
     world.spin_for(0.2)
     assert [a.sequence for a in world.actions] == [1, 1, 1, 2]
+
+
+@pytest.mark.parametrize("step_s", [5, -5, 3600, -3600])
+def test_with_a_timer_decisions_go_on_when_somebody_sets_the_clock(make_node, tmp_path, monkeypatch, step_s):
+    node = make_node(checkpoint=str(checkpoints.write(tmp_path / "c.safetensors")), tick_source="timer")
+    assert node.trigger_configure() is TransitionCallbackReturn.SUCCESS
+    assert node.trigger_activate() is TransitionCallbackReturn.SUCCESS
+    node._timer.cancel()
+    clock = {"steady": 1000 * MS, "ahead": 7_000_000 * MS}
+    monkeypatch.setattr(node, "_now", lambda: Now(clock["steady"], clock["steady"] + clock["ahead"]))
+    actions = []
+    monkeypatch.setattr(node, "_action", SimpleNamespace(publish=actions.append))
+
+    def see(stamped_ns):
+        for source, message in messages_at(stamped_ns):
+            node._on_part(source, message)
+
+    started = clock["steady"] + clock["ahead"]
+    node._on_episode(
+        EpisodeState(phase=EpisodeState.PHASE_RUNNING, started=stamp_msg(started), id="e0", max_steps=64)
+    )
+    for decision in range(8):
+        stamped = clock["steady"] + clock["ahead"]
+        clock["steady"] += 10 * MS
+        if decision == 3:  # between the stamps and their receipt
+            clock["ahead"] += step_s * 1000 * MS
+        see(stamped)
+        node._on_timer()
+        assert len(actions) == decision + 1, node._last_problem
+        # The observation is 10 ms old on the clock as it is now.
+        assert stamp_ns(actions[-1].observation_stamp) == clock["steady"] + clock["ahead"] - 10 * MS
+        clock["steady"] += 90 * MS
 
 
 def test_a_tick_that_was_passed_over_is_counted_as_missed(make_node, tmp_path):

@@ -16,6 +16,7 @@ import time
 from typing import Any
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -28,13 +29,14 @@ from rfs_control.policy_step import Decision, PolicyStep
 from rfs_control.tick_statistics import TickStatistics
 from rfs_core import robot, tasks
 from rfs_core.errors import RfsError
+from rfs_core.staleness import Now, SteadyStamps, to_ns
 from rfs_learning.policy import Policy
 from rfs_msgs.msg import EpisodeState, PolicyAction
 from rfs_msgs.srv import LoadCheckpoint
 from rfs_ros import connections, params
 from rfs_ros.conversions import stamp_msg, stamp_ns
 from rfs_ros.run import exit_with, run_node
-from rfs_ros.timing import control_clock
+from rfs_ros.timing import ControlTime, control_clock
 
 _WARM_UP_CALLS = 5  # the first calls of a network are slow
 _LOOKS_PER_DECISION = 10
@@ -49,6 +51,10 @@ class PolicyNode(LifecycleNode):
         self.config = params.declare(self, PolicyConfig)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._identity = f"{self.get_fully_qualified_name()}@{socket.gethostname()}:{os.getpid()}"
+        # With a timer, stamps are read on a steady clock: whoever sets the system's clock disturbs nothing.
+        self._by_timer = self.config.tick_source == "timer"
+        self._time = ControlTime(self)
+        self._stamps = SteadyStamps(to_ns(self.config.future_tolerance_s))
         self._step: PolicyStep | None = None
         self._window: ObservationWindow | None = None
         self._checkpoint_id = ""
@@ -202,7 +208,8 @@ class PolicyNode(LifecycleNode):
         if self._step is None or not self._active or message.id == self._episode_id:
             return
         self._episode_id = message.id
-        self._step.begin(message.seed, message.index, stamp_ns(message.started), message.max_steps)
+        started_ns = self._stamp_ns(message.started)
+        self._step.begin(message.seed, message.index, started_ns, message.max_steps)
         if self.config.tick_source == "state":
             self._decide_by_stamps()
 
@@ -210,6 +217,15 @@ class PolicyNode(LifecycleNode):
         self._first_action = None
         if self._step is not None:
             self._step.end()
+
+    # Time ------------------------------------------------------------------------------------------------
+
+    def _now(self) -> Now:
+        return Now(self._time.now_ns(), self.get_clock().now().nanoseconds)
+
+    def _stamp_ns(self, stamp: Time) -> int:
+        """A stamp as decisions count it: steady with a timer, as it is in simulation."""
+        return self._stamps.steady(stamp_ns(stamp), self._now()) if self._by_timer else stamp_ns(stamp)
 
     # Decisions -------------------------------------------------------------------------------------------
 
@@ -221,7 +237,7 @@ class PolicyNode(LifecycleNode):
         except RfsError as error:
             self._window.refuse(source.parts, str(error))
             return
-        stamp = stamp_ns(message.header.stamp)
+        stamp = self._stamp_ns(message.header.stamp)
         for part in source.parts:
             if part in self._window.parts:
                 self._window.add(part, stamp, parts[part])
@@ -262,12 +278,13 @@ class PolicyNode(LifecycleNode):
         if not self._active or step is None or window is None or step.clock is None:
             return
         began = (time.thread_time_ns(), time.perf_counter_ns())
-        now_ns = self.get_clock().now().nanoseconds
-        due = step.clock.due(now_ns)
+        now = self._now()
+        self._stamps.observe(now)
+        due = step.clock.due(now.steady_ns)
         if due < step.next_decision or step.clock.over(due):
             return
         self.statistics.missed += step.skip_to(due)
-        assembled = window.newest(now_ns)
+        assembled = window.newest(now.steady_ns)
         if assembled.observation is None:
             self._note(assembled)
             self.statistics.missed += step.skip_to(due + 1)
@@ -297,7 +314,9 @@ class PolicyNode(LifecycleNode):
         message = PolicyAction()
         message.header.stamp = self.get_clock().now().to_msg()
         message.header.frame_id = robot.BASE_FRAME
-        message.observation_stamp = stamp_msg(decision.observation_stamp_ns)
+        now = self._now()
+        ahead_ns = now.ros_ns - now.steady_ns if self._by_timer else 0
+        message.observation_stamp = stamp_msg(decision.observation_stamp_ns + ahead_ns)
         message.publisher = self._identity
         message.sequence = decision.sequence
         message.episode = decision.episode
