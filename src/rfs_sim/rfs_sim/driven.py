@@ -120,6 +120,12 @@ class DrivenWorld:
         """Torques move it from now on, with the episode's disturbances."""
         self.steps, self.moving, self.disturbed = 0, True, True
 
+    def stand_still(self) -> None:
+        """Stop where everything is, as if a person held it, until `reset` and `release`."""
+        self.moving = self.disturbed = False
+        self._data.qvel[:] = 0.0
+        self.tau_ext = np.zeros(7)
+
     def step(self, arm_torque: Array) -> bool:
         """One millisecond under the arm's torques (N m) and `hand_torque`; True where it ends a control step.
 
