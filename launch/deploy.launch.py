@@ -2,6 +2,7 @@
 
     ros2 launch rfs_bringup deploy.launch.py
     ros2 launch rfs_bringup deploy.launch.py episodes:=50 seed:=3 record_video:=true real_time_factor:=1.0
+    ros2 launch rfs_bringup deploy.launch.py observation:=points
     ros2 launch rfs_bringup deploy.launch.py --show-args
 
 At the end there is a table on the screen, and report.json, the episodes' trajectories and the video in the
@@ -39,7 +40,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
 
 TASKS = ["grasp", "kit", "place", "pour", "push_grasp", "stack"]
-NODES = ["sim_node", "gate_node", "policy_node", "episode_manager", "recorder_node"]
+NODES = ["sim_node", "gate_node", "policy_node", "episode_manager", "recorder_node", "realsense_node"]
 ROBOT_NODES = ["emulated_robot", "franka_node", "leap_node"]
 """Of robot.launch.py, where the robot is not simulated."""
 
@@ -54,7 +55,20 @@ ARGUMENTS = [
         "checkpoint",
         default_value="",
         description="Policy to deploy: a .safetensors file, or base or rfs for one shipped with the task; "
-        "empty: rfs where the task has one.",
+        "empty: rfs where the task has one, and with observation:=points the one that sees points.",
+    ),
+    DeclareLaunchArgument(
+        "observation",
+        default_value="state",
+        choices=["state", "points"],
+        description="What the policy sees: object poses and contacts, or a camera's point cloud.",
+    ),
+    DeclareLaunchArgument(
+        "composition",
+        default_value="process",
+        choices=["process", "nodes"],
+        description="With observation:=points: camera and policy in one process, where clouds change hands "
+        "without a message, or each in its own.",
     ),
     DeclareLaunchArgument(
         "episodes", default_value="10", description="How many episodes; 0: none by itself."
@@ -111,6 +125,12 @@ ARGUMENTS = [
         description="Record every episode as a bag, into the folder bags of the run folder.",
     ),
     DeclareLaunchArgument(
+        "corrections",
+        default_value="false",
+        choices=["true", "false"],
+        description="Wait for a correction node; collect_corrections.launch.py starts one.",
+    ),
+    DeclareLaunchArgument(
         "camera",
         default_value="false",
         choices=["true", "false"],
@@ -148,12 +168,16 @@ def bring_up(context):
     given = context.launch_configurations
     refuse_unknown_arguments(given)
     simulated = given["robot"] == "sim"
+    if not simulated and given["world"] != "training":
+        raise RuntimeError(f"world:={given['world']} is a world of the simulation: needs robot:=sim")
     episodes = number(given, "episodes", int)
     seed = number(given, "seed", int)
     record = given["record"] == "true"
     real_time_factor = number(given, "real_time_factor", float)
     share = Path(get_package_share_directory("rfs_bringup"))
-    checkpoint = chosen_checkpoint(given["checkpoint"], share / "checkpoints", given["task"])
+    points = given["observation"] == "points"
+    one_process = points and given["composition"] == "process"
+    checkpoint = chosen_checkpoint(given["checkpoint"], share / "checkpoints", given["task"], points)
     run_dir = Path(given["run_dir"] or time.strftime("runs/deploy-%Y%m%d-%H%M%S")).absolute()
     params_files = [str(share / "config" / "deploy.yaml")]
     robots = share / "config" / "robot"
@@ -182,37 +206,38 @@ def bring_up(context):
 
     task = asked(task=text(given["task"]))
     tick_source = "state" if simulated else "timer"
-    sim = node(
-        Node,
-        "rfs_sim",
-        "sim_node",
-        {
-            "use_sim_time": False,  # it is the one that publishes /clock
-            "run_dir": text(run_dir),
-            **task,
-            **asked(
-                seed=seed,
-                world=text(given["world"]),
-                objects=text(given["objects"]),
-                real_time_factor=real_time_factor,
-                record_video=given["record_video"] == "true",
-                camera=given["camera"] == "true",
-            ),
-            **({"points": True} if given["camera"] == "true" else {}),
-        },
-    )
+    sim_parameters = {
+        "use_sim_time": False,  # it is the one that publishes /clock
+        "run_dir": text(run_dir),
+        **task,
+        **asked(
+            seed=seed,
+            world=text(given["world"]),
+            objects=text(given["objects"]),
+            real_time_factor=real_time_factor,
+            record_video=given["record_video"] == "true",
+            camera=given["camera"] == "true",
+        ),
+        **({"points": True} if points or given["camera"] == "true" else {}),
+    }
+    policy_parameters = {
+        "tick_source": tick_source,
+        "checkpoint": text(Path(checkpoint).absolute()),
+        **task,
+        **asked(a0=text(given["a0"]), observation=text(given["observation"])),
+    }
+    # The one that makes clouds: the world itself, or the camera's driver.
+    eye = {"sim_node": sim_parameters} if simulated else {"realsense_node": {"autostart": True}}
+    sim = node(Node, "rfs_sim", "sim_node", sim_parameters) if simulated and not one_process else None
+    camera = None
+    if points and not simulated and not one_process:
+        camera = node(Node, "rfs_perception", "realsense_node", eye["realsense_node"])
     gate = node(Node, "rfs_control", "gate_node", {"tick_source": tick_source})
-    policy = node(
-        LifecycleNode,
-        "rfs_control",
-        "policy_node",
-        {
-            "tick_source": tick_source,
-            "checkpoint": text(Path(checkpoint).absolute()),
-            **task,
-            **asked(a0=text(given["a0"])),
-        },
-    )
+    if one_process:
+        blocks = {**eye, "policy_node": policy_parameters}
+        policy = in_one_process(given, params_files, blocks, run_dir)
+    else:
+        policy = node(LifecycleNode, "rfs_control", "policy_node", policy_parameters)
     manager = node(
         Node,
         "rfs_control",
@@ -222,6 +247,7 @@ def bring_up(context):
             **task,
             **asked(episodes=episodes, seed=seed),
             **({"recorder": True} if record else {}),
+            **({"corrections": True} if given["corrections"] == "true" else {}),
             **({} if simulated else {"drivers": True, "world": "emulated_robot"}),
         },
     )
@@ -231,16 +257,52 @@ def bring_up(context):
         "recorder_node",
         {"folder": text(run_dir / "bags"), "checkpoint": text(Path(checkpoint).absolute())},
     )
-    world = [sim] if simulated else [robot_and_drivers(given, asked, run_dir)]
+    drivers = [] if simulated else [robot_and_drivers(given, asked, run_dir)]
+    world = [each for each in (sim, camera) if each is not None]
     return [
-        *end_with(manager, *([sim] if simulated else []), gate),
+        *end_with(manager, *world, gate),
         *bring_up_policy(policy),
         *world,
+        *drivers,
         gate,
         policy,
         *([recorder] if record else []),
         manager,
     ]
+
+
+CLASSES = {
+    "sim_node": "rfs_sim.nodes.sim_node:SimNode",
+    "realsense_node": "rfs_perception.nodes.realsense_node:RealSenseNode",
+    "policy_node": "rfs_control.nodes.policy_node:PolicyNode",
+}
+
+
+def in_one_process(given, params_files, blocks, run_dir):
+    """A process of several nodes, each with its block of parameters; launch knows it as the policy."""
+
+    def plain(value):
+        return value.value if isinstance(value, ParameterValue) else value
+
+    sim_time = {"use_sim_time": given["robot"] != "real"}
+    content = {
+        f"/**/{name}": {
+            "ros__parameters": {key: plain(value) for key, value in {**sim_time, **values}.items()}
+        }
+        for name, values in blocks.items()
+    }
+    file = run_dir / "policy_process.yaml"
+    run_dir.mkdir(parents=True, exist_ok=True)
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return LifecycleNode(
+        package="rfs_ros",
+        executable="container",
+        name="policy_node",
+        namespace=given["namespace"],
+        parameters=[*params_files, str(file)],
+        arguments=[*(CLASSES[name] for name in blocks), "--ros-args", "--log-level", given["log_level"]],
+        output="screen",
+    )
 
 
 def robot_and_drivers(given, asked, run_dir):
@@ -367,11 +429,12 @@ def number(given, name, kind):
     return value
 
 
-def chosen_checkpoint(asked, shipped, task):
+def chosen_checkpoint(asked, shipped, task, points):
     """Path of the checkpoint: the one asked for, or one of those shipped with the task."""
-    kinds = [kind for kind in ("rfs", "base") if (shipped / f"{task}_{kind}.safetensors").exists()]
-    if asked in ("", "base", "rfs"):
-        kind = asked or next(iter(kinds), "base")
+    known = ("points",) if points else ("rfs", "base")
+    kinds = [kind for kind in known if (shipped / f"{task}_{kind}.safetensors").exists()]
+    if asked in ("", *known):
+        kind = asked or next(iter(kinds), known[-1])
         if kind not in kinds:
             raise RuntimeError(
                 f"no {kind} checkpoint is shipped for task {task}; shipped: {', '.join(kinds) or 'none'}. "

@@ -9,12 +9,13 @@ import torch
 
 from rfs_core import robot
 from rfs_core.specs import ActionSpec, ObservationSpec, Part
-from rfs_core.tasks import grasp
+from rfs_core.tasks import grasp, points
 from rfs_learning import checkpoint
 from rfs_learning.checkpoint import Checkpoint, CheckpointHeader
-from rfs_learning.flow import FlowBase
+from rfs_learning.flow import Architecture, FlowBase
 from rfs_learning.integrator import Integrator
 from rfs_learning.networks import MlpArchitecture
+from rfs_learning.point_encoder import PointsArchitecture
 
 
 def gentle(seed: int = 0, **changes: Any) -> Checkpoint:
@@ -36,9 +37,11 @@ def gentle(seed: int = 0, **changes: Any) -> Checkpoint:
         **changes,
     }
     action, observation = fields["action_spec"], fields["observation_spec"]
-    architecture = MlpArchitecture(
-        observation.size, action.horizon * action.size, hidden_width=32, hidden_layers=2, time_features=8
-    )
+    field = {"chunk_size": action.horizon * action.size}
+    field |= {"hidden_width": 32, "hidden_layers": 2, "time_features": 8}
+    architecture: Architecture = MlpArchitecture(observation.size, **field)
+    if observation.names[-1] == "points":
+        architecture = PointsArchitecture.of(observation, field, point_width=32, point_features=16)
     torch.manual_seed(seed)
     flow = FlowBase(architecture, fields["integrator"], action.horizon)
     mean, std = torch.zeros(action.size), torch.full((action.size,), 0.002)
@@ -55,6 +58,11 @@ def write(path: Path, seed: int = 0, **changes: Any) -> Path:
     """`gentle` as a file."""
     checkpoint.save(path, gentle(seed, **changes))
     return path
+
+
+def write_points(path: Path, count: int = 256, **changes: Any) -> Path:
+    """A gentle policy that sees a cloud of `count` points."""
+    return write(path, name="cloudy", observation_spec=points.observation_spec("grasp", count), **changes)
 
 
 def missing(folder: Path) -> Path:

@@ -119,7 +119,7 @@ def test_a_namespace_moves_everything_and_a_params_file_changes_nodes(
         ({"task": "juggle"}, "Valid options are: ['grasp', 'kit', 'place', 'pour', 'push_grasp', 'stack']"),
         ({"robot": "real"}, "in simulation only"),
         ({"robot": "emulated"}, "in simulation only"),
-        ({"episodez": 3}, "known: a0, camera, checkpoint, episodes"),
+        ({"episodez": 3}, "known: a0, camera, checkpoint, composition, episodes"),
         ({"episodes": "many"}, "episodes:=many cannot be used: needs a whole number >= 0"),
         ({"seed": -1}, "seed:=-1 cannot be used: needs a whole number >= 0"),
     ],

@@ -14,4 +14,5 @@ setup(
     maintainer_email="maintainers@rfs-robotics.org",
     description="What every RFS node shares: parameters from dataclasses, message conversions, a clean end.",
     license="Apache-2.0",
+    entry_points={"console_scripts": ["container=rfs_ros.entry:container"]},
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rfs_control.observation_window import ObservationWindowConfig
 from rfs_core.config import param
+from rfs_core.tasks.points import COUNT
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,14 @@ class PolicyConfig(ObservationWindowConfig):
     checkpoint: str = param("", doc="Checkpoint file (.safetensors).")
     task: str = param(
         "grasp", doc="Task it shall do; its observation spec is compared with the checkpoint's."
+    )
+    observation: str = param(
+        "state",
+        doc="What it sees: object poses and contacts, or a point cloud.",
+        choices=("state", "points"),
+    )
+    points_count: int = param(
+        COUNT, doc="Points of the clouds on perception/points; the checkpoint must want as many.", low=1
     )
     a0: str = param(
         "normal",

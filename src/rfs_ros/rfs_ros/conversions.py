@@ -5,6 +5,7 @@ In our arrays quaternions are wxyz; in messages they are xyzw. Joints are mapped
 
 from __future__ import annotations
 
+import array
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Pose as PoseMsg
 from geometry_msgs.msg import PoseStamped
 from numpy.typing import NDArray
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import JointState, PointCloud2, PointField
 
 from rfs_core.errors import RfsError
 from rfs_core.se3 import Pose
@@ -132,6 +133,51 @@ def contacts_from_msg(message: ContactState, names: Sequence[str]) -> NDArray[np
     """Contact flags in the order of `names`. Shape: (len(names),)."""
     values = [float(flag) for flag in message.in_contact]
     return joint_values(message.name, values, names, "contacts") > 0.5
+
+
+def points_from_msg(message: PointCloud2, count: int, what: str) -> NDArray[np.float32]:
+    """The points of a cloud. Shape: (count, 3), m.
+
+    Sizes are compared before anything is read: a cloud of millions of points costs nothing.
+
+    Raises:
+        MessageError: another number of points, other fields than x, y, z as 32-bit floats, too little data,
+            or values that are not finite.
+    """
+    got = message.width * message.height
+    if got != count:
+        raise MessageError(f"{what}: cloud of {got} points, must be {count}")
+    layout = {field.name: (field.offset, field.datatype, field.count) for field in message.fields}
+    wanted = {axis: (4 * i, PointField.FLOAT32, 1) for i, axis in enumerate("xyz")}
+    if any(layout.get(axis) != wanted[axis] for axis in wanted) or message.is_bigendian:
+        raise MessageError(f"{what}: fields {layout}, must be x, y, z as little-endian 32-bit floats")
+    step = message.point_step
+    if step < 12 or step % 4 or len(message.data) < count * step:
+        raise MessageError(f"{what}: {len(message.data)} bytes for {count} points of {step} bytes each")
+    values = np.frombuffer(message.data, "<f4", count=count * step // 4).reshape(count, step // 4)[:, :3]
+    if not np.isfinite(values).all():
+        bad = int((~np.isfinite(values)).any(axis=1).sum())
+        raise MessageError(f"{what}: {bad} of {count} points are not finite")
+    points: NDArray[np.float32] = values.astype(np.float32)
+    return points
+
+
+def points_msg(nanoseconds: int, frame: str, points: NDArray[np.float32]) -> PointCloud2:
+    """A cloud as a message. Shape: (N, 3), m."""
+    message = PointCloud2(
+        height=1,
+        width=len(points),
+        fields=[
+            PointField(name=axis, offset=4 * i, datatype=PointField.FLOAT32, count=1)
+            for i, axis in enumerate("xyz")
+        ],
+        point_step=12,
+        row_step=12 * len(points),
+        is_dense=True,
+        data=array.array("B", np.ascontiguousarray(points, "<f4").tobytes()),
+    )
+    message.header.stamp, message.header.frame_id = stamp_msg(nanoseconds), frame
+    return message
 
 
 def chunk_from_msg(message: PolicyAction, field: str) -> FloatArray:

@@ -20,3 +20,8 @@ def run_main(module: str) -> None:
     signal.signal(signal.SIGINT, end)
     signal.signal(signal.SIGTERM, end)
     importlib.import_module(module).main()
+
+
+def container() -> None:
+    """`ros2 run rfs_ros container`"""
+    run_main("rfs_ros.container")

@@ -1,8 +1,8 @@
-"""A depth camera over the simulated table, and what goes wrong with one: where it stands, where it is believed
-to stand, and noise. From its depth image on, the cloud is made by `rfs_core.cloud`, as on a robot.
+"""A depth camera over the simulated table, and what goes wrong with one: where it stands, where it is
+believed to stand, and noise. From its depth image on, the cloud is made by `rfs_core.cloud`, as on a robot.
 
-What an episode's camera and noise are is decided by `episode_rng(seed, episode, ...)` and the control step, so
-that the vector environment and the ROS node see the same cloud, bit for bit.
+What an episode's camera and noise are is decided by `episode_rng(seed, episode, ...)` and the control step,
+so that the vector environment and the ROS node see the same cloud, bit for bit.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from rfs_core import cloud, se3
 from rfs_core.cloud import CloudConfig, CloudError
 from rfs_core.config import param
 from rfs_core.errors import ConfigError
+from rfs_core.se3 import Pose
 from rfs_core.seeding import episode_rng
 from rfs_core.tasks import points as points_task
 from rfs_sim.cloud import VISIBLE_GROUPS, Camera
 
 _BLOCK = 4
 """A depth image is cast in blocks of so many pixels squared: first one ray of each, then all rays of those
-blocks beside which something stands in the workspace. The table and the far side, nine tenths of the rays, are
-cropped in any case."""
+blocks beside which something stands in the workspace. The table and the far side, nine tenths of the rays,
+are cropped in any case."""
 _MARGIN = 0.03
 """How far outside the workspace something may lie to be looked at more closely (m): what calibration believes
 is elsewhere."""
@@ -51,7 +52,8 @@ class PointCameraConfig:
 
     viewpoints: tuple[str, ...] = param(
         ("table",),
-        doc=f"Where it stands; one of them is drawn for every episode, a place named twice twice as often: {', '.join(VIEWPOINTS)}.",
+        doc="Where it stands; one is drawn for every episode, twice as often where it is named twice: "
+        f"{', '.join(VIEWPOINTS)}.",
     )
     spread: float = param(
         0.0, doc="It stands this far from its viewpoint at most, which calibration knows.", unit="m", low=0.0
@@ -89,7 +91,19 @@ class PointCameraConfig:
 class PointCamera:
     """The camera of one episode. Keeps its buffers, so one instance serves one thread."""
 
-    def __init__(self, config: PointCameraConfig, pipeline: CloudConfig, seed: int, episode: int) -> None:
+    def __init__(
+        self,
+        config: PointCameraConfig,
+        pipeline: CloudConfig,
+        seed: int,
+        episode: int,
+        displacement: Pose | None = None,
+    ) -> None:
+        """
+        Args:
+            displacement: from where things are to where they seem to be, in the base frame, of a world whose
+                calibration is wrong by itself (`rfs_sim.gap`); N = 1.
+        """
         self.config, self.pipeline = config, pipeline
         self._seed, self._episode = seed, episode
         rng = episode_rng(seed, episode, CAMERA_STREAM)
@@ -107,6 +121,11 @@ class PointCamera:
         wrong = se3.matrix_from_quat(se3.quat_from_rotvec(turn[None]))[0]
         self.believed[:3, :3] = wrong @ self.camera.rotation
         self.believed[:3, 3] = self.camera.position + offset
+        if displacement is not None:
+            moved = np.eye(4)
+            moved[:3, :3] = se3.matrix_from_quat(displacement.quaternion)[0]
+            moved[:3, 3] = displacement.position[0]
+            self.believed = moved @ self.believed
         (cx, cy), focal = self.camera.centre, self.camera.focal
         self.intrinsics = np.array([[focal, 0.0, cx], [0.0, focal, cy], [0.0, 0.0, 1.0]])
         """Shape: (3, 3)"""

@@ -61,9 +61,7 @@ class PointsVecEnv:
         """See `MujocoVecEnv.reset`."""
         self._env.reset(seed, episodes)
         self._seed = seed
-        self._cameras = [
-            PointCamera(self.camera, self.pipeline, seed, int(episode)) for episode in self._env.episodes
-        ]
+        self._cameras = [self._camera_of(int(episode)) for episode in self._env.episodes]
         self._over[:] = False
         self._observation = self._seen(np.arange(self.num_envs), self._observation)
         return self._observation
@@ -80,9 +78,7 @@ class PointsVecEnv:
             who = np.flatnonzero(self._over)
             self._env.next_episodes(who)
             for i in who.tolist():
-                self._cameras[i] = PointCamera(
-                    self.camera, self.pipeline, self._seed, int(self._env.episodes[i])
-                )
+                self._cameras[i] = self._camera_of(int(self._env.episodes[i]))
             self._over[:] = False
             self._observation = self._seen(who, final)
         result.observation = self._observation
@@ -90,7 +86,7 @@ class PointsVecEnv:
 
     def state_observation(self) -> NDArray[np.float32]:
         """What a state policy sees now. Shape: (N, size of the task's OBSERVATION_SPEC)"""
-        observation: NDArray[np.float32] = self.worlds.task.observe(self.worlds.state)
+        observation: NDArray[np.float32] = self.worlds.observe()
         return observation
 
     def privileged(self) -> NDArray[np.float32]:
@@ -109,7 +105,7 @@ class PointsVecEnv:
             "hand_position": state.hand_position,
             "palm_position": state.palm.position,
             "palm_rotation": se3.rotation_6d(state.palm.quaternion),
-            "goal_position": state.goal_position,
+            "goal_position": self.worlds.seen.goal_position,
         }
         for name, values in own.items():
             if name in spec.names:
@@ -118,6 +114,11 @@ class PointsVecEnv:
         for i in who.tolist():
             observation[i, where] = self._cloud(i).ravel()
         return observation
+
+    def _camera_of(self, episode: int) -> PointCamera:
+        error = self.worlds.camera_error
+        moved = None if error is None else error.transform
+        return PointCamera(self.camera, self.pipeline, self._seed, episode, moved)
 
     def _cloud(self, i: int) -> NDArray[np.float32]:
         engine = self.worlds.engine

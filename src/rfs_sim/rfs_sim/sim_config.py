@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from rfs_core.cloud import CloudConfig
 from rfs_core.config import param
 from rfs_core.errors import ConfigError
 from rfs_sim.gap import OBJECTS, WORLDS
+from rfs_sim.point_camera import PointCameraConfig
 
 STATE_PERIOD_NS = 10_000_000
 """Robot time between two arm states (ns): 100 Hz, as a Franka driver publishes them."""
@@ -27,7 +29,7 @@ class WorldConfig:
     run_dir: str = param("", doc="Folder for episodes/*.npz and the video; empty: nothing is written.")
 
     camera: bool = param(False, doc="Publish camera/color, camera/depth and camera/camera_info.")
-    camera_name: str = param("table_camera", doc="Camera of the model for images and points.")
+    camera_name: str = param("table_camera", doc="Camera of the model for images.")
     camera_width: int = param(320, doc="Width of the images.", unit="px", low=16, high=1280)
     camera_height: int = param(240, doc="Height of the images.", unit="px", low=16, high=960)
     camera_period: int = param(2, doc="Publish images at every so many control ticks.", low=1, high=100)
@@ -37,17 +39,11 @@ class WorldConfig:
     )
 
     points: bool = param(False, doc="Publish perception/points.")
-    points_count: int = param(1024, doc="Points of a cloud; always the same.", low=1, high=100_000)
-    points_width: int = param(160, doc="Columns of the grid of rays.", low=1, high=1280)
-    points_height: int = param(120, doc="Rows of the grid of rays.", low=1, high=960)
     points_period: int = param(2, doc="Publish points at every so many control ticks.", low=1, high=100)
-    points_low: tuple[float, float, float] = param(
-        (0.2, -0.5, 0.004), doc="Lower corner of the box that is kept, in fr3_link0.", unit="m"
-    )
-    points_high: tuple[float, float, float] = param(
-        (0.9, 0.5, 0.8), doc="Upper corner of the box that is kept, in fr3_link0.", unit="m"
-    )
-    points_robot: bool = param(True, doc="Keep the points on the robot; false: only the rest of the scene.")
+    points_camera: PointCameraConfig = field(default_factory=PointCameraConfig)
+    """Where the camera of the points stands, how wrong its calibration is, its noise, and N."""
+    cloud: CloudConfig = field(default_factory=CloudConfig)
+    """How its depth image becomes points."""
 
     record_video: bool = param(False, doc="Write a video of the episodes to run_dir.")
     video_name: str = param("episodes.mp4", doc="File name of the video in run_dir: .mp4 or .gif.")
@@ -64,8 +60,6 @@ class WorldConfig:
     def __post_init__(self) -> None:
         if self.record_video and not self.run_dir:
             raise ConfigError("record_video is true but run_dir is empty: name a folder for the video")
-        if any(low >= high for low, high in zip(self.points_low, self.points_high, strict=True)):
-            raise ConfigError(f"points_low {self.points_low} must lie below points_high {self.points_high}")
         if self.video_width % 2 or self.video_height % 2:
             raise ConfigError(f"video of {self.video_width} x {self.video_height} px: MP4 needs even numbers")
 

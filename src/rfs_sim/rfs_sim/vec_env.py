@@ -261,7 +261,7 @@ def make_env(
     if observation not in ("state", "points"):
         raise ConfigError(f"observation is {observation!r}, must be state or points")
     if camera and observation != "points":
-        raise ConfigError(f"camera {dict(camera)} is given, but observation is {observation!r}: choose points")
+        raise ConfigError(f"camera is {dict(camera)}, but observation is {observation!r}: choose points")
     worlds = Worlds(
         task,
         num_envs,

@@ -81,6 +81,8 @@ class World:
         self.max_episode_steps: int = self._worlds.task.MAX_EPISODE_STEPS
         self.steps = 0
         """Control steps since the last reset."""
+        self.seed, self.episode = seed, 0
+        """Of the last reset."""
         self.target: Pose
         """Palm target in the base frame that the next step follows unless it holds."""
         self.hand_target: FloatArray
@@ -112,6 +114,7 @@ class World:
     def reset(self, seed: int, episode: int) -> None:
         """Put the world into the first state of an episode; arm and hand hold there."""
         self._worlds.reset(seed, [episode])
+        self.seed, self.episode = seed, episode
         self.steps = 0
         self.target = _copy(self._worlds.target)
         # Until somebody commands the hand it keeps its grip.

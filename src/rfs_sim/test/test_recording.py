@@ -148,7 +148,6 @@ def test_video_shows_the_first_episodes_only_with_their_outcome(world, tmp_path)
     [
         ({"physics_dt": 0.003}, "must divide 10 ms"),
         ({"record_video": True}, "run_dir is empty"),
-        ({"points_low": (0.0, 0.0, 1.0), "points_high": (1.0, 1.0, 0.5)}, "points_low"),
         ({"video_width": 481}, "even"),
     ],
 )

@@ -22,7 +22,6 @@ from rfs_msgs.msg import ContactState, EpisodeState, Reward
 from rfs_msgs.srv import ResetWorld
 from rfs_ros import conversions
 from rfs_sim import episode_log
-from rfs_sim.nodes.sim_messages import is_robot
 from rfs_sim.render import play
 from rfs_sim.world import World
 
@@ -206,7 +205,7 @@ def seeing(tmp_path_factory):
         DOMAIN,
         f"run_dir:={folder}", "record_video:=true", "video_width:=160", "video_height:=120",
         "video_episodes:=1", "camera:=true", "camera_width:=80", "camera_height:=60",
-        "camera_encoding:=png", "depth_encoding:=32FC1", "points:=true", "points_count:=256",
+        "camera_encoding:=png", "depth_encoding:=32FC1", "points:=true", "points_camera.count:=256",
     )  # fmt: skip
     gate = Gate(DOMAIN)
     yield gate, folder, process
@@ -435,16 +434,6 @@ def test_reset_to_another_task_is_refused_naming_both(hasty):
     assert not response.success
     assert "grasp" in response.message
     assert "pour" in response.message
-
-
-def test_robot_is_told_from_the_scene_by_its_geoms():
-    model = World("grasp").model
-    names = {model.geom(i).name: is_robot(model, i) for i in range(model.ngeom)}
-    assert names["if_tip"]
-    assert names["th_tip"]
-    assert not names["object_box"]
-    assert not names["table_board"]
-    assert sum(names.values()) > 20
 
 
 def test_camera_and_points_show_the_world(seeing):

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from numpy.typing import NDArray
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import JointState, PointCloud2
 
 from rfs_core import robot, se3
 from rfs_core.errors import SpecError
 from rfs_core.specs import ObservationSpec
 from rfs_core.tasks.parts import measured_spec
+from rfs_core.tasks.points import POINTS, count_of
 from rfs_msgs.msg import ContactState
 from rfs_ros import conversions
 
@@ -30,6 +31,8 @@ class Source:
     parts: tuple[str, ...]
     convert: Callable[[Any], Parts]
     """Message to the value of every part. Raises MessageError where a message cannot mean what it should."""
+    is_array: bool = False
+    """Its one part is an array that a node of the same process may hand over without a message."""
 
 
 def _arm(message: JointState) -> Parts:
@@ -99,7 +102,8 @@ def sources_of(spec: ObservationSpec) -> tuple[Source, ...]:
     Raises:
         SpecError: a part that no topic carries.
     """
-    carried = {part for source in SOURCES for part in source.parts}
+    sources = (*SOURCES, *_clouds(spec))
+    carried = {part for source in sources for part in source.parts}
     spec = measured_spec(spec)
     unknown = [part.name for part in spec.parts if part.name not in carried]
     if unknown:
@@ -108,4 +112,18 @@ def sources_of(spec: ObservationSpec) -> tuple[Source, ...]:
             f"{', '.join(sorted(carried))}: choose another checkpoint, or add a source for them"
         )
     wanted = {part.name for part in spec.parts}
-    return tuple(source for source in SOURCES if wanted.intersection(source.parts))
+    return tuple(source for source in sources if wanted.intersection(source.parts))
+
+
+def _clouds(spec: ObservationSpec) -> tuple[Source, ...]:
+    """The topic of the cloud that an observation wants, if any: as many points, in that frame."""
+    if POINTS not in spec.names:
+        return ()
+    count, frame = count_of(spec), spec.part(POINTS).frame
+    topic = "perception/points"
+
+    def convert(message: PointCloud2) -> Parts:
+        conversions.require_frame(message.header.frame_id, frame, topic)
+        return {POINTS: conversions.points_from_msg(message, count, topic)}
+
+    return (Source(topic, PointCloud2, (POINTS,), convert, is_array=True),)

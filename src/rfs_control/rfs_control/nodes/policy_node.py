@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from numpy.typing import NDArray
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from rfs_control.nodes.observation_sources import Source, sources_of
+from rfs_control.nodes.observation_sources import Parts, Source, sources_of
 from rfs_control.nodes.qos import LATCHED, RELIABLE
 from rfs_control.observation_window import Assembled, ObservationWindow
 from rfs_control.policy_config import PolicyConfig
@@ -30,10 +31,11 @@ from rfs_control.tick_statistics import TickStatistics
 from rfs_core import robot, tasks
 from rfs_core.errors import RfsError
 from rfs_core.staleness import Now, SteadyStamps, to_ns
+from rfs_core.tasks import points as points_task
 from rfs_learning.policy import Policy
 from rfs_msgs.msg import EpisodeState, PolicyAction
 from rfs_msgs.srv import LoadCheckpoint
-from rfs_ros import connections, params
+from rfs_ros import connections, hand_over, params
 from rfs_ros.conversions import stamp_msg, stamp_ns
 from rfs_ros.run import exit_with, run_node
 from rfs_ros.timing import ControlTime, control_clock
@@ -69,6 +71,7 @@ class PolicyNode(LifecycleNode):
         """Durations and misses of its decisions."""
         self._sources: tuple[Source, ...] = ()
         self._subscriptions_of_parts: list[Any] = []
+        self._inboxes: list[hand_over.Inbox] = []
         self._first_action: PolicyAction | None = None
         self._timer: Any = None
         self._episode_state: EpisodeState | None = None
@@ -96,14 +99,7 @@ class PolicyNode(LifecycleNode):
         self._checkpoint_id, self._noise_source = policy.checkpoint_id, policy.noise_source
         self._window = ObservationWindow(policy.header.observation_spec, self.config)
         for source in self._sources:
-            self._subscriptions_of_parts.append(
-                self.create_subscription(
-                    source.message_type,
-                    source.topic,
-                    lambda message, source=source: self._on_part(source, message),
-                    RELIABLE,
-                )
-            )
+            self._subscribe(source)
         if self.config.tick_source == "timer":
             spec = policy.header.action_spec
             # Looks often, so that a decision is made when it is due, whenever the timer was started.
@@ -111,6 +107,20 @@ class PolicyNode(LifecycleNode):
             self._timer = self.create_timer(period, self._on_timer, clock=control_clock(self))
         self.get_logger().info(f"configured with {policy.checkpoint_id}, a_0 {policy.noise_source}")
         return TransitionCallbackReturn.SUCCESS
+
+    def _subscribe(self, source: Source) -> None:
+        if source.is_array and hand_over.offered(self, source.topic):
+
+            def take(stamp: int, array: NDArray[np.float32]) -> None:
+                self._on_array(source, stamp, array)
+
+            self._inboxes.append(hand_over.take(self, source.topic, take))
+            return
+        self._subscriptions_of_parts.append(
+            self.create_subscription(
+                source.message_type, source.topic, lambda message: self._on_part(source, message), RELIABLE
+            )
+        )
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Decide from now on, while episodes run."""
@@ -132,6 +142,9 @@ class PolicyNode(LifecycleNode):
         for subscription in self._subscriptions_of_parts:
             self.destroy_subscription(subscription)
         self._subscriptions_of_parts.clear()
+        for inbox in self._inboxes:
+            inbox.close()
+        self._inboxes.clear()
         if self._timer is not None:
             self.destroy_timer(self._timer)
             self._timer = None
@@ -148,11 +161,13 @@ class PolicyNode(LifecycleNode):
         """Load a checkpoint that fits robot, task and integrator, and call it a few times."""
         if not path:
             raise RfsError("parameter checkpoint is empty: name a checkpoint file, -p checkpoint:=FILE")
-        task = tasks.load(self.config.task)
+        spec = tasks.load(self.config.task).OBSERVATION_SPEC
+        if self.config.observation == "points":
+            spec = points_task.observation_spec(self.config.task, self.config.points_count)
         policy = Policy.load(
             path,
             action_spec=robot.DEFAULT_ACTION_SPEC,
-            observation_spec=task.OBSERVATION_SPEC,
+            observation_spec=spec,
             a0=self.config.a0,
             device=self.config.device,
         )
@@ -237,7 +252,16 @@ class PolicyNode(LifecycleNode):
         except RfsError as error:
             self._window.refuse(source.parts, str(error))
             return
-        stamp = self._stamp_ns(message.header.stamp)
+        self._take(source, message.header.stamp, parts)
+
+    def _on_array(self, source: Source, stamp: int, array: NDArray[np.float32]) -> None:
+        """As `_on_part`, from a node of this process."""
+        self._take(source, stamp_msg(stamp), {source.parts[0]: array})
+
+    def _take(self, source: Source, stamped: Time, parts: Parts) -> None:
+        if self._window is None:
+            return
+        stamp = self._stamp_ns(stamped)
         for part in source.parts:
             if part in self._window.parts:
                 self._window.add(part, stamp, parts[part])

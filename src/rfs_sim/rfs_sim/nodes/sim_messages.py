@@ -5,7 +5,6 @@ from __future__ import annotations
 import array
 import io
 
-import mujoco
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, PoseStamped
@@ -15,13 +14,16 @@ from PIL import Image as Picture
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2
 
 from rfs_core import robot, tasks
+from rfs_core.errors import RfsError
 from rfs_core.world_state import WorldState
 from rfs_msgs.msg import ContactState, Reward
-from rfs_ros.conversions import NS_PER_S
+from rfs_ros import hand_over
+from rfs_ros.conversions import NS_PER_S, points_msg
 from rfs_sim import cloud
+from rfs_sim.point_camera import PointCamera
 from rfs_sim.render import ScenePainter, Snapshot
 from rfs_sim.sim_config import STATE_PERIOD_NS, WorldConfig
 from rfs_sim.world import Outcome, World
@@ -248,51 +250,43 @@ class CameraPublisher:
 
 
 class PointPublisher:
-    """Points of the scene in the base frame, always the same number."""
+    """The cloud of the scene in the base frame, made as on a robot, always of the same number of points.
+
+    A policy in this process is handed the array; a message is made for whoever listens outside.
+    """
 
     def __init__(self, node: Node, config: WorldConfig, world: World) -> None:
         self._period = config.points_period
-        self._count = config.points_count
-        self._low, self._high = np.array(config.points_low), np.array(config.points_high)
-        camera = cloud.Camera.of_model(
-            world.model, config.camera_name, config.points_width, config.points_height
-        )
-        self._sensor = cloud.DepthSensor(camera)
-        self._wanted = np.array(
-            [config.points_robot or not is_robot(world.model, geom) for geom in range(world.model.ngeom)]
-        )
-        self._message = PointCloud2(
-            height=1,
-            width=self._count,
-            fields=[
-                PointField(name=axis, offset=4 * i, datatype=PointField.FLOAT32, count=1)
-                for i, axis in enumerate("xyz")
-            ],
-            point_step=12,
-            row_step=12 * self._count,
-        )
-        self._message.header.frame_id = robot.BASE_FRAME
-        self._publish = node.create_publisher(PointCloud2, "perception/points", LARGE).publish
+        self._config, self._pipeline = config.points_camera, config.cloud
+        self._camera: PointCamera | None = None
+        self._of: tuple[int, int] | None = None
+        self._node = node
+        self._publisher = node.create_publisher(PointCloud2, "perception/points", LARGE)
+        self._give = hand_over.offer(node, "perception/points")
+        self.problem = ""
+        """Why there was no cloud the last time; empty where there was one."""
 
     def publish(self, tick: int, stamp_ns: int, world: World) -> None:
-        """One cloud at every `points_period`-th tick. Without a point in the box all are NaN."""
+        """One cloud at every `points_period`-th tick; nothing where the pipeline refuses what is seen."""
         if tick % self._period:
             return
-        depth, geom = self._sensor.cast(world.model, world.data())
-        seen = geom.ravel()
-        points = self._sensor.points(depth)[self._wanted[seen] & (seen >= 0)]
-        inside = cloud.crop(points, self._low, self._high)
-        _set_stamp(self._message.header.stamp, stamp_ns)
-        self._message.is_dense = len(inside) > 0
-        self._message.data = array.array("B", cloud.resample(inside, self._count).tobytes())
-        self._publish(self._message)
+        if self._camera is None or self._of != (world.seed, world.episode):
+            self._of = (world.seed, world.episode)
+            error = world.camera_error
+            moved = None if error is None else error.transform
+            self._camera = PointCamera(self._config, self._pipeline, *self._of, moved)
+        try:
+            points = self._camera.points(world.model, world.data(), world.steps)
+        except RfsError as error:
+            if str(error) != self.problem:
+                self._node.get_logger().warning(f"no points: {error}")
+            self.problem = str(error)
+            return
+        self.problem = ""
+        self._give(stamp_ns, points)
+        if self._publisher.get_subscription_count():
+            self._publisher.publish(points_msg(stamp_ns, robot.BASE_FRAME, points))
 
     def close(self) -> None:
-        """Nothing to give back."""
-
-
-def is_robot(model: mujoco.MjModel, geom: int) -> bool:
-    """Whether a geom belongs to the arm or the hand: its body hangs, directly or not, on the base link."""
-    body = int(model.geom_bodyid[geom])
-    root = int(model.body_rootid[body])
-    return bool(model.body(root).name == robot.BASE_FRAME)
+        """Give no more."""
+        hand_over.withdraw(self._node, "perception/points")
