@@ -19,6 +19,7 @@ setup(
             "policy_node=rfs_control.nodes.entry:policy_node",
             "gate_node=rfs_control.nodes.entry:gate_node",
             "episode_manager=rfs_control.nodes.entry:episode_manager",
+            "correction_node=rfs_control.nodes.entry:correction_node",
         ],
     },
 )

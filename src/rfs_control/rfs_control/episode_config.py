@@ -24,6 +24,7 @@ class EpisodeConfig:
         0.05, doc="Time between two control steps, as in the action spec.", unit="s", low=0.001, high=1.0
     )
     recorder: bool = param(False, doc="Wait for recorder_node before the first episode.")
+    corrections: bool = param(False, doc="Wait for correction_node before the first episode.")
     world: str = param("sim_node", doc="Name of the node that serves sim/reset and publishes rewards.")
     drivers: bool = param(False, doc="Wait for franka_node and leap_node before the first episode.")
     run_dir: str = param("", doc="Folder for report.json; empty: no file is written, only the table shown.")

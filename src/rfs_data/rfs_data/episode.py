@@ -81,8 +81,15 @@ class Episode:
     """The episode ended after this decision though the task could have gone on."""
     success: BoolArray
     """The task's success condition held after this decision."""
+    marks: tuple[tuple[str, str], ...] = field(default=())
+    """Remarks of operator and nodes on it, as in rfs_msgs/EpisodeMark: the mark and its reason."""
     warnings: tuple[tuple[Reason, str], ...] = field(default=())
     """What is not as it should be, though every step is there."""
+
+    @property
+    def discarded(self) -> bool:
+        """The operator does not want it to be learned from."""
+        return any(mark == "discard" for mark, _ in self.marks)
 
     @property
     def steps(self) -> int:
@@ -113,6 +120,7 @@ class _Collected:
     palm_targets: dict[int, Pose] = field(default_factory=dict)
     hand_targets: dict[int, FloatArray] = field(default_factory=dict)
     palms: dict[int, Pose] = field(default_factory=dict)
+    marks: list[tuple[str, str]] = field(default_factory=list)
 
 
 def read_episode(
@@ -253,6 +261,7 @@ def _assemble(bag: Bag, shortest: int) -> Episode:
         truncated=ended & (not terminated),
         success=np.array([row[m][-1] for row, m in zip(rewards["success"], mask, strict=True)], dtype=bool)
         & ~(ended & terminated),
+        marks=tuple(got.marks),
         warnings=(*_warnings(bag, mask, verified), *_silences(got.corrections, end, gate)),
     )
     _require_finite(episode)
@@ -264,14 +273,14 @@ def _collect(bag: Bag, sources: Iterable[parts.Source], started: int, grid_ns: i
     got = _Collected()
     index = int(bag.episode["index"])
     by_topic = {source.topic: source for source in sources}
-    topics = STEP_TOPICS | {"correction/residual"} | set(by_topic)
+    topics = STEP_TOPICS | {"correction/residual", "episode/mark"} | set(by_topic)
     # The first targets of the gate start at the measured palm and fingers, whatever the policy looks at.
     by_topic.setdefault("hand/joint_states", parts.SOURCES[1])
     for raw in bag.messages(topics):
         stamp = stamp_ns(raw.data)
         if stamp is None:
             raise BagError(Reason.DAMAGED, f"{bag.path}: a message on {raw.topic} is not little-endian CDR")
-        dense = raw.topic not in ("policy/action", "correction/residual", "perception/points")
+        dense = raw.topic not in ("policy/action", "correction/residual", "episode/mark", "perception/points")
         if grid_ns and dense and (stamp < started or (stamp - started) % grid_ns):
             continue
         message = bag.decode(raw)
@@ -287,6 +296,10 @@ def _collect(bag: Bag, sources: Iterable[parts.Source], started: int, grid_ns: i
                         # As the gate does: a correction that cannot be used releases.
                         residual, message.engaged = np.zeros(bag.action_spec.size), False
                     got.corrections.append((stamp, residual, bool(message.engaged)))
+                    continue
+                case "episode/mark":
+                    if message.episode == bag.episode["id"]:
+                        got.marks.append((str(message.mark), str(message.reason)))
                     continue
                 case "reward":
                     if stamp > started:

@@ -71,6 +71,7 @@ TOPICS = (
     Topic("safety/state", "rfs_msgs/msg/SafetyState", latched=True),
     Topic("policy/action", "rfs_msgs/msg/PolicyAction"),
     Topic("correction/residual", "rfs_msgs/msg/Correction"),
+    Topic("episode/mark", "rfs_msgs/msg/EpisodeMark", counted=False),
     Topic("reward", "rfs_msgs/msg/Reward"),
     Topic("arm/joint_states", "sensor_msgs/msg/JointState"),
     Topic("arm/current_pose", "geometry_msgs/msg/PoseStamped"),

@@ -16,3 +16,8 @@ def gate_node() -> None:
 def episode_manager() -> None:
     """`ros2 run rfs_control episode_manager`."""
     run_main("rfs_control.nodes.episode_manager")
+
+
+def correction_node() -> None:
+    """`ros2 run rfs_control correction_node`."""
+    run_main("rfs_control.nodes.correction_node")

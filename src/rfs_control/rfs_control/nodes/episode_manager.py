@@ -268,6 +268,7 @@ class EpisodeManager(Node):
             "policy_node",
             *(("franka_node", "leap_node") if self.config.drivers else ()),
             *(("recorder_node",) if self.config.recorder else ()),
+            *(("correction_node",) if self.config.corrections else ()),
         )
         if silent := [name for name in needed if name not in reports]:
             return [f"{name} (on /diagnostics)" for name in silent]

@@ -13,3 +13,10 @@ LATCHED = QoSProfile(
     durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
 )
 """States: whoever comes late gets the last one."""
+
+EPISODE_STATES = QoSProfile(
+    depth=10,
+    reliability=QoSReliabilityPolicy.RELIABLE,
+    durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
+)
+"""For subscribers to episode/state who need each one: end and beginning of episodes follow each other at once."""

@@ -1,0 +1,178 @@
+"""The keyboard of a terminal as a correction device, over SSH too.
+
+A terminal tells of keys pressed, never of keys released: a key counts as held for a moment, and is renewed by
+the terminal's own repetition. The terminal is put back as it was at the end, however that comes about but by
+kill -9 (then: `stty sane`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import select
+import termios
+import tty
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rfs_core.correction import AXES, Reading
+from rfs_core.errors import RfsError
+
+ESCAPES = {b"A": "up", b"B": "down", b"C": "right", b"D": "left"}
+"""Last byte of ESC [ x, as terminals send arrow keys; also ESC O x."""
+
+MOVES: Mapping[str, tuple[str, float]] = {
+    "up": ("x", 1.0),
+    "down": ("x", -1.0),
+    "left": ("y", 1.0),
+    "right": ("y", -1.0),
+    "c": ("z", -1.0),
+    "o": ("z", 1.0),
+}
+"""Keys that push: which axis, which way. The cap pushed down closes the hand."""
+LIFTS: Mapping[str, float] = {"w": 1.0, "s": -1.0}
+"""Keys that move the palm up and down."""
+ENABLE = " "
+"""Held: corrections act anywhere."""
+
+HELP = (
+    "arrows: palm forward, back, left, right · c, o: close, open the hand · w, s: palm up, down · "
+    "space: anywhere, not only near the table · y: success · n: failure · x: discard"
+)
+
+
+class TerminalError(RfsError):
+    """No terminal to take keys from."""
+
+
+class KeyDecoder:
+    """Bytes of a terminal to names of keys; an arrow's bytes may come in two pieces."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[str]:
+        """Keys that are complete now."""
+        data, keys = self._rest + data, []
+        self._rest = b""
+        i = 0
+        while i < len(data):
+            if data[i : i + 1] != b"\x1b":
+                if 32 <= data[i] < 127:
+                    keys.append(chr(data[i]).lower())
+                i += 1
+                continue
+            sequence = data[i : i + 3]
+            if len(sequence) < 3 and sequence[1:2] in (b"", b"[", b"O"):
+                self._rest = sequence
+                break
+            if sequence[1:2] in (b"[", b"O"):
+                if sequence[2:3] in ESCAPES:
+                    keys.append(ESCAPES[sequence[2:3]])
+                i += 3
+            else:
+                i += 1
+        return keys
+
+
+class Keyboard:
+    """What the pressed keys mean as a deflected cap."""
+
+    def __init__(self, hold_s: float, deflection: float) -> None:
+        """
+        Args:
+            hold_s: how long a key counts as held after it was told of.
+            deflection: of a held key.
+        """
+        self._hold_s, self._deflection = hold_s, deflection
+        self._until: dict[str, float] = {}
+
+    def press(self, key: str, now_s: float) -> None:
+        """A key was told of."""
+        if key in MOVES:
+            for other, (axis, _) in MOVES.items():
+                if axis == MOVES[key][0]:
+                    self._until.pop(other, None)
+        elif key in LIFTS:
+            for other in LIFTS:
+                self._until.pop(other, None)
+        elif key != ENABLE:
+            return
+        self._until[key] = now_s + self._hold_s
+
+    def reading(self, now_s: float) -> Reading:
+        """The deflections now; a keyboard is never silent, its keys are only released."""
+        held = {key for key, until in self._until.items() if now_s < until}
+        lifting = held & LIFTS.keys()
+        axes = np.zeros(6)
+        for key in held & MOVES.keys():
+            axis, sign = MOVES[key]
+            if not (lifting and axis == "z"):
+                axes[AXES.index(axis)] = sign * self._deflection
+        for key in lifting:
+            axes[AXES.index("z")] = LIFTS[key] * self._deflection
+        return Reading(now_s, axes, enable=ENABLE in held, lift=bool(lifting))
+
+
+class Terminal:
+    """The controlling terminal, delivering keys one by one. Ctrl-C goes on meaning Ctrl-C."""
+
+    def __init__(self, path: str = "/dev/tty") -> None:
+        """Args: path: of the terminal.
+
+        Raises:
+            TerminalError: there is none, or this process is in its background.
+        """
+        self._decoder = KeyDecoder()
+        try:
+            self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            before = termios.tcgetattr(self._file)
+        except (OSError, termios.error) as error:
+            raise TerminalError(
+                f"no terminal to take keys from ({path}: {error}): start this node in a terminal of its own, "
+                "`ros2 run rfs_control correction_node`, or log in with `ssh -t`"
+            ) from error
+        self._before: list[Any] | None = before
+        if not self._in_foreground():
+            os.close(self._file)
+            raise TerminalError(
+                "in the background of its terminal: keys go elsewhere; start it in the foreground"
+            )
+        atexit.register(self.close)
+        tty.setcbreak(self._file, termios.TCSADRAIN)
+
+    def pressed(self) -> list[str]:
+        """Keys since the last call; none where the terminal has gone or gives them to another process."""
+        if self._before is None or not self._in_foreground():
+            return []
+        keys: list[str] = []
+        while select.select([self._file], [], [], 0.0)[0]:
+            try:
+                data = os.read(self._file, 64)
+            except OSError:
+                break
+            if not data:
+                break
+            keys += self._decoder.feed(data)
+        return keys
+
+    def close(self) -> None:
+        """Put the terminal back as it was; again does nothing."""
+        before, self._before = self._before, None
+        if before is None:
+            return
+        atexit.unregister(self.close)
+        # A terminal that has hung up cannot be put back.
+        with contextlib.suppress(OSError, termios.error):
+            termios.tcsetattr(self._file, termios.TCSADRAIN, before)
+        os.close(self._file)
+
+    def _in_foreground(self) -> bool:
+        """A read from the background would stop this process."""
+        try:
+            return os.tcgetpgrp(self._file) == os.getpgrp()
+        except OSError:
+            return False
