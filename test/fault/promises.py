@@ -41,6 +41,8 @@ class Promise:
     worst: float | None = None
     violations: list[str] = field(default_factory=list)
     finished: bool = False
+    figures: dict[str, Any] = field(default_factory=dict)
+    """Others that are worth a table."""
 
     def case(self, figure: float | None = None, what: str = "") -> None:
         """One case, with its figure where there is one; a figure above the allowed one violates."""
@@ -77,6 +79,7 @@ class Promise:
             "unit": self.unit,
             "violations": len(self.violations) + (not self.finished),
             "measured": self.measured,
+            "figures": self.figures,
             "form": "long" if LONG else "short",
             "command": f"{'RFS_LONG=1 ' if LONG else ''}python -m pytest {test.split('::')[0]}",
             "revision": revision(),

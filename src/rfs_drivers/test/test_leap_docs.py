@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -39,24 +38,6 @@ def joints() -> str:
     return "\n".join(lines)
 
 
-def fault_table(results: Path) -> str:
-    """The table of RFS_LEAP_FAULT_RESULTS, as test_leap_driver_faults.py wrote it."""
-    lines = [
-        "| fault | what a person reads | named after | back in control after its end and hand/recover |",
-        "|---|---|---|---|",
-    ]
-    for name, row in json.loads(results.read_text()).items():
-        figures = [
-            f"{row[key]:.2f} s" if key in row else "-"
-            for key in ("seconds_until_named", "seconds_until_recovered")
-        ]
-        text = row["reported"]
-        if text == "none":
-            text = f"no fault: targets are followed on; {row['failed']} of {row['of']} exchanges failed"
-        lines.append(f"| {name} | {text} | {' | '.join(figures)} |")
-    return "\n".join(lines)
-
-
 def between(text: str, name: str, content: str | None = None) -> str:
     """The generated part of that name, or the text with it replaced."""
     begin, end = f"<!-- {name}: generated -->\n", f"\n<!-- {name}: end -->"
@@ -71,9 +52,6 @@ def test_parameters_and_joints_in_the_docs_are_those_of_the_driver() -> None:
     if os.environ.get("RFS_WRITE_DOCS"):
         text = between(PAGE.read_text(), "parameters", parameters())
         text = between(text, "joints", joints())
-        results = os.environ.get("RFS_LEAP_FAULT_RESULTS")
-        if results:
-            text = between(text, "faults", fault_table(Path(results)))
         PAGE.write_text(text)
     hint = "docs/drivers_leap.md is behind the code: RFS_WRITE_DOCS=1 pytest test_leap_docs.py"
     assert between(PAGE.read_text(), "parameters") == parameters(), hint

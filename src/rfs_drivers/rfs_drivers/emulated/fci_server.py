@@ -54,6 +54,8 @@ class Faults:
     """Probability that a state is lost."""
     drop_commands: float = 0.0
     """Probability that a command is lost."""
+    drop_next: int = 0
+    """So many of the next commands of a motion are lost, one after the other; counts down."""
     corrupt_states: float = 0.0
     """Probability that a state arrives with a wrong size."""
     delay_states_ms: int = 0
@@ -216,7 +218,9 @@ class FciServer:
     def _may_wait(self) -> bool:
         faults = self.faults
         connected = self._client is not None and not (faults.cut or faults.mute)
-        lossless = faults.drop_states == faults.drop_commands == faults.corrupt_states == 0.0
+        lossless = (
+            faults.drop_states == faults.drop_commands == faults.corrupt_states == faults.drop_next == 0
+        )
         immediate = faults.delay_states_ms == faults.delay_commands_ms == 0
         return self.robot.expects_command and connected and lossless and immediate and not self._stop.is_set()
 
@@ -386,6 +390,9 @@ class FciServer:
             self.counters.commands_received += 1
             faults = self.faults
             if faults.cut or faults.mute or self._lost(faults.drop_commands):
+                continue
+            if faults.drop_next > 0 and self.robot.in_motion:
+                faults.drop_next -= 1
                 continue
             self._commands.append((self.robot.time_ms + faults.delay_commands_ms, packet))
 

@@ -1,20 +1,19 @@
 """The LEAP driver through the vendor's library on a pseudo-terminal, with all that goes wrong on a bus.
 
-The hand is emulated in its own process. How long things take is written to RFS_LEAP_FAULT_RESULTS, a JSON
-file, and not asserted: docs/drivers_leap.md shows it.
+The hand is emulated in its own process. How long things take is measured in the time that the driver's
+process was given.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from promises import LONG, cases
+from stopwatch import Stopwatch
 
 from rfs_drivers.emulated.leap_bus_process import EmulatedLeapBus
 from rfs_drivers.errors import DriverError
@@ -25,8 +24,11 @@ pytest.importorskip("dynamixel_sdk", reason="needs dynamixel-sdk: make setup EXT
 
 PATIENCE_S = 60.0
 PERIOD_S = 1.0 / 60.0
-CYCLES = 600 if os.environ.get("RFS_LONG") else 60
+CYCLES = cases(60, 600)
 """On a bad wire."""
+READY_WITHIN_S = 3.0
+"""After the cause is gone."""
+MEASURED = "driver and dynamixel-sdk against the emulated hand; time that the driver's process was given"
 
 
 @pytest.fixture(scope="module")
@@ -35,23 +37,14 @@ def shared_hand() -> Iterator[EmulatedLeapBus]:
         yield hand
 
 
-@pytest.fixture(scope="module")
-def results() -> Iterator[dict[str, Any]]:
-    rows: dict[str, Any] = {}
-    yield rows
-    path = os.environ.get("RFS_LEAP_FAULT_RESULTS")
-    if path:
-        Path(path).write_text(json.dumps(dict(sorted(rows.items())), indent=2) + "\n")
-
-
 class Rig:
     """A driver that is cycled, with targets, as the node does it."""
 
     def __init__(self, hand: EmulatedLeapBus, **parameters: Any) -> None:
         self.hand = hand
         self.states: list[HandState] = []
-        # Patience for a machine that is busy with other things; figures are taken with the default.
-        patience = LeapConfig.reply_timeout if os.environ.get("RFS_LEAP_FAULT_RESULTS") else 0.1
+        # Patience for a machine that is busy with other things; the long form has the default's figures.
+        patience = LeapConfig.reply_timeout if LONG else 0.1
         values = {"reply_timeout": patience, "bus_watchdog": 2.5, "soft_start": 0.2, **parameters}
         self.driver = LeapDriver(LeapConfig(port=hand.port, **values), on_state=self.states.append)
 
@@ -107,8 +100,8 @@ FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"do": "overload", "motor": 2, "on": False},
         "if_pip (motor 2) reports overload",
     ),
-    "72 degrees": (
-        {"do": "temperature", "motor": 7, "celsius": 72},
+    "70 degrees": (
+        {"do": "temperature", "motor": 7, "celsius": 70},
         {"do": "temperature", "motor": 7, "celsius": 35},
         "mf_dip (motor 7) reports overheating",
     ),
@@ -133,19 +126,22 @@ FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_after_a_fault_the_driver_names_it_stays_out_of_control_and_recovers_on_request(
-    name: str, rig: Rig, results: dict[str, Any]
+    name: str, rig: Rig, promised: Any
 ) -> None:
     begin, end, expected = FAULTS[name]
+    promise = promised(
+        f"hand: {name}",
+        "alive and named; no control until hand/recover; recovered within 3 s once the cause is gone",
+        MEASURED,
+        allowed=READY_WITHIN_S,
+        unit="s",
+    )
     rig.start()
-    rig.hand(**_operation(begin))
-    named = rig.until(lambda: expected in rig.driver.status.reason, f"{expected!r} to be named")
+    with Stopwatch() as named:
+        rig.hand(**_operation(begin))
+        rig.until(lambda: expected in rig.driver.status.reason, f"{expected!r} to be named")
     reason = rig.driver.status.reason
-    assert rig.driver.phase is Phase.FAULT
-    rig.hand(**_operation(end))
-    gone = time.monotonic()
-    for _ in range(12):
-        rig.step(0.7)
-    assert rig.driver.phase is Phase.FAULT, "control does not come back by itself, whatever targets come"
+    promise.check(rig.driver.phase is Phase.FAULT, f"no fault: {rig.driver.status}")
 
     answer = ""
 
@@ -157,15 +153,21 @@ def test_after_a_fault_the_driver_names_it_stays_out_of_control_and_recovers_on_
             return False
         return True
 
-    rig.until(recovered, "recovery")
-    took = time.monotonic() - gone
-    assert answer.startswith("recovered")
+    with Stopwatch() as back:
+        rig.hand(**_operation(end))
+        for _ in range(12):
+            rig.step(0.7)
+        promise.check(rig.driver.phase is Phase.FAULT, "control came back by itself")
+        rig.until(recovered, "recovery")
+    promise.check(answer.startswith("recovered"), answer)
     rig.until(rig.reached(0.7), "the target after recovery", 0.7)
-    results[name] = {
+    promise.figures |= {
         "reported": reason.replace(rig.hand.port, "PORT").split(" Last try: ")[0].split("; mf_dip")[0],
-        "seconds_until_named": round(named, 3),
-        "seconds_until_recovered": round(took, 3),
+        "seconds_until_named": round(named.seconds, 3),
+        "seconds_until_recovered": round(back.seconds, 3),
     }
+    promise.case(back.seconds)
+    promise.kept()
 
 
 @pytest.mark.parametrize(
@@ -178,8 +180,13 @@ def test_after_a_fault_the_driver_names_it_stays_out_of_control_and_recovers_on_
     ],
 )
 def test_a_bad_wire_is_lived_with_and_no_measurement_is_served_twice(
-    name: str, faults: dict[str, float], rig: Rig, results: dict[str, Any]
+    name: str, faults: dict[str, float], rig: Rig, promised: Any
 ) -> None:
+    promise = promised(
+        f"hand: {name}",
+        "no fault, targets are followed on; every state is a measurement of its own, none is served twice",
+        "driver and dynamixel-sdk against the emulated hand",
+    )
     rig.start()
     rig.hand("faults", **faults)
     rig.states.clear()
@@ -188,25 +195,34 @@ def test_a_bad_wire_is_lived_with_and_no_measurement_is_served_twice(
         rig.step(0.6)
     last = rig.driver.status
     failed = last.failures_ever - first.failures_ever
-    assert last.faults == 0
+    promise.check(last.faults == 0, f"a fault: {last}")
     # A state for every exchange that worked, of the moment it was read; reads of errors fail as well.
-    assert CYCLES - failed <= len(rig.states) <= CYCLES
+    heard = len(rig.states)
+    promise.check(CYCLES - failed <= heard <= CYCLES, f"{heard} states, {failed} of {CYCLES} failed")
     read_at = [state.read_at for state in rig.states]
-    assert sorted(set(read_at)) == read_at
+    promise.check(sorted(set(read_at)) == read_at, "a state was served twice")
     rig.until(rig.reached(0.6), "the target", 0.6)
-    results[name] = {"reported": "none", "failed": failed, "of": CYCLES}
+    promise.figures |= {"reported": "none", "failed": failed, "of": CYCLES}
+    promise.cases = CYCLES
+    promise.kept()
 
 
-def test_a_servo_that_is_missing_from_the_start_is_named(rig: Rig, results: dict[str, Any]) -> None:
+def test_a_servo_that_is_missing_from_the_start_is_named(rig: Rig, promised: Any) -> None:
+    promise = promised(
+        "hand: a servo is missing from the start",
+        "configure fails and names it; no torque comes on",
+        MEASURED,
+        allowed=READY_WITHIN_S,
+        unit="s",
+    )
     rig.hand("missing", motor=9)
-    begin = time.monotonic()
-    with pytest.raises(DriverError, match=r"rf_mcp \(motor 9\) does not answer, the other 15 do") as caught:
+    named = r"rf_mcp \(motor 9\) does not answer, the other 15 do"
+    with Stopwatch() as watch, pytest.raises(DriverError, match=named) as caught:
         rig.driver.connect()
-    results["a servo is missing from the start"] = {
-        "reported": str(caught.value),
-        "seconds_until_named": round(time.monotonic() - begin, 3),
-    }
-    assert rig.hand("status")["torque"] == [0] * 16
+    promise.figures |= {"reported": str(caught.value), "seconds_until_named": round(watch.seconds, 3)}
+    promise.check(rig.hand("status")["torque"] == [0] * 16, "torque came on")
+    promise.case(watch.seconds)
+    promise.kept()
 
 
 def test_when_the_driver_s_process_stops_the_servos_stop_by_themselves(rig: Rig) -> None:
