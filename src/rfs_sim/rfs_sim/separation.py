@@ -2,30 +2,31 @@
 
     ros2 run rfs_sim separation --task stack
     ros2 run rfs_sim separation --task stack --base runs/stack_base/checkpoints/step_008000.safetensors
+    ros2 run rfs_sim separation --task push_grasp --base checkpoints/push_grasp_base.safetensors
 
 First the script itself, with one defect at a time: without defects it must succeed, with the offset or in the
-bad mode it must not. Then, for a base policy, the reach of each channel as an offset of the brick that it can
-hold. A closed loop that removes a share g of its error per step pulls back g d per step when it is d away
-from where it aims, so noise that moves the action by r holds r / g, and a residual bounded by b holds b / g.
-Noise is drawn evenly from its box; its reach is the largest deviation from the mean action, among those draws
-that do not open the fingers: what stops the arm by letting go holds nothing.
+bad mode it must not. Then, for a base policy, the reach of each channel as an offset that it can hold: of the
+brick, in push-grasp of the palm on its way to the pinch. A closed loop that removes a share g of its error
+per step pulls back g d per step when it is d away from where it aims, so noise that moves the action by r
+holds r / g, and a residual bounded by b holds b / g. Noise is drawn evenly from its box; its reach is the
+largest deviation from the mean action, among those draws that do not open (or close) the fingers: what stops
+the arm by letting go holds nothing.
 """
 
 import argparse
 from dataclasses import replace
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from rfs_core import robot, tasks
+from rfs_core import tasks
 from rfs_core.errors import RfsError
 from rfs_core.tasks import set_down
-from rfs_sim import demonstrators
+from rfs_sim import demonstrators, push_grasp_separation
+from rfs_sim.noise_reach import RESIDUAL_BOUND, noise_reach, print_gates, reach_table, some_of
 from rfs_sim.set_down_demonstrator import (
     FLAWLESS,
     OPENED,
@@ -36,9 +37,6 @@ from rfs_sim.set_down_demonstrator import (
 from rfs_sim.vec_env import make_env
 
 Array = NDArray[np.float64]
-
-RESIDUAL_BOUND = 0.01
-"""m per control step, the default of the residual's bound in training."""
 
 
 def scripted(main: SetDownDemonstratorConfig) -> dict[str, SetDownDemonstratorConfig]:
@@ -80,39 +78,9 @@ def play(
     return np.concatenate(carrying), success, aim
 
 
-def noise_reach(
-    path: Path, task: str, states: NDArray[np.float32], draws: int, clip: float, seed: int
-) -> tuple[Array, Array]:
-    """How far noise moves the palm's displacement in x and y, m per control step.
-
-    Returns:
-        Standard deviation under N(0, I), and largest deviation from the mean over the box, at the states
-        where the hand stays closed. Shapes: (M', 2)
-    """
-    found = {entry.name: entry for entry in entry_points(group="rfs.policies")}
-    if "checkpoint" not in found:
-        raise RfsError("no installed package reads checkpoints (entry point group rfs.policies)")
-    spec = robot.DEFAULT_ACTION_SPEC
-    policy: Any = found["checkpoint"].load()(
-        path, action_spec=spec, observation_spec=tasks.load(task).OBSERVATION_SPEC, a0="normal"
-    )
-    rng = np.random.default_rng(seed)
-    shape = (draws, spec.horizon, spec.size)
-    deviation, reach = [], []
-    for state in states:
-        repeated = np.repeat(state[None], draws, axis=0)
-        normal = policy.act(repeated, rng.standard_normal(shape).astype(np.float32)).a_b[:, 0, :2]
-        box = policy.act(repeated, rng.uniform(-clip, clip, shape).astype(np.float32)).a_b[:, 0]
-        closed = box[opening(box[:, 6:]) < OPENED][:, :2]
-        if len(closed) < draws // 4:
-            continue  # it is about to let go here
-        deviation.append(normal.std(axis=0))
-        reach.append(np.abs(closed - closed.mean(axis=0)).max(axis=0))
-    return np.array(deviation), np.array(reach)
-
-
-def _verdict(holds: bool) -> str:
-    return "[green]holds[/green]" if holds else "[red]does not hold[/red]"
+def holds_on(hand: Array) -> NDArray[np.bool_]:
+    """Finger targets that keep holding the brick. Shape: (N, 16) -> (N,)"""
+    return np.asarray(opening(hand) < OPENED)
 
 
 def main() -> None:
@@ -120,7 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="separation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--task", default="stack", choices=("stack", "place"))
+    parser.add_argument("--task", default="stack", choices=("stack", "place", "push_grasp"))
     parser.add_argument("--variant", default="main", help="published set of defects (default: %(default)s)")
     parser.add_argument("--base", type=Path, help="base policy (.safetensors) whose reach is measured")
     parser.add_argument("--episodes", type=int, default=256, help="per row (default: %(default)s)")
@@ -130,7 +98,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of episodes and noises")
     args = parser.parse_args()
     try:
-        _report(args)
+        if args.task == "push_grasp":
+            push_grasp_separation.report(args)
+        else:
+            _report(args)
     except RfsError as error:
         raise SystemExit(f"separation: {error}") from None
 
@@ -162,27 +133,19 @@ def _report(args: argparse.Namespace) -> None:
         ("gain x median offset <= .7 of the residual's bound", pull <= 0.7 * RESIDUAL_BOUND),
     ]
     if args.base is not None:
-        rng = np.random.default_rng(args.seed)
-        chosen = states[rng.choice(len(states), size=min(args.states, len(states)), replace=False)]
-        deviation, reach = noise_reach(args.base, args.task, chosen, args.draws, args.noise_clip, args.seed)
+        some = some_of(states, args.states, args.seed)
+        deviation, reach = noise_reach(
+            args.base, args.task, some, args.draws, args.noise_clip, args.seed, holds_on, (0, 1)
+        )
         needed = np.median(np.abs(aim[outside]) - tolerance / np.sqrt(2.0), axis=0)
         offset = np.quantile(reach, 0.9, axis=0) / config.gain
-        table = Table(title="reach of the base policy's noise while it carries the brick")
-        for heading in ("mm", "x", "y"):
-            table.add_column(heading, justify="left" if heading == "mm" else "right")
-        for name, values in (
-            ("standard deviation per step, median", np.median(deviation, axis=0)),
-            ("reach per step, median", np.median(reach, axis=0)),
-            ("reach per step, 90 %", np.quantile(reach, 0.9, axis=0)),
-            ("offset that noise holds (90 %)", offset),
-            ("offset that a residual holds", np.full(2, RESIDUAL_BOUND / config.gain)),
-            ("offset needed, where beyond the tolerance (median)", needed),
-        ):
-            table.add_row(name, *(f"{1e3 * v:.2f}" for v in values))
+        table = reach_table("while it carries the brick", "xy", deviation, reach, config.gain)
+        table.add_row(
+            "offset needed, where beyond the tolerance (median)", *(f"{1e3 * v:.2f}" for v in needed)
+        )
         console.print(table)
         gates.append(("noise holds less than half of what is needed", bool((offset < needed / 2).all())))
-    for name, holds in gates:
-        console.print(f"{name}: {_verdict(holds)}")
+    print_gates(console, gates)
 
 
 if __name__ == "__main__":

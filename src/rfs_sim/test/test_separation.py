@@ -5,8 +5,8 @@ import sys
 
 import numpy as np
 
-from rfs_core.tasks import stack
-from rfs_sim import demonstrators, separation
+from rfs_core.tasks import push_grasp, stack
+from rfs_sim import demonstrators, push_grasp_separation, separation
 from rfs_sim.set_down_demonstrator import CLOSED, OPEN, OPENED, opening
 
 
@@ -33,6 +33,20 @@ def test_states_of_the_gate_are_those_of_carrying_and_the_offset_is_the_scripts(
     # equal parts in x and y, opposite signs, as the bias has them
     np.testing.assert_allclose(aim[:, 0], -aim[:, 1])
     assert (aim[:, 0] > 0).all()
+
+
+def test_push_grasp_is_looked_at_where_the_box_stands_and_nothing_touches_it() -> None:
+    main = demonstrators.config_of("push_grasp")
+    states, success, aim = push_grasp_separation.play(main, 8, seed=0)
+    seen = push_grasp.OBSERVATION_SPEC.unpack(states)
+    assert len(states) > 0
+    assert (seen["contacts"] == 0.0).all()
+    # Its axis, x cross y, lies down where it stands; the tilt from which it does is 1.3 rad and more.
+    rotation = seen["object_rotation"]
+    assert (np.cross(rotation[:, :3], rotation[:, 3:])[:, 2] < np.cos(1.3)).all()
+    assert success.shape == (8,)
+    np.testing.assert_array_equal(aim[:, 0], 0.0)  # too high, not too far
+    assert (aim[:, 1] > 0).all()
 
 
 def test_the_command_prints_the_gates_and_refuses_what_it_does_not_know() -> None:
