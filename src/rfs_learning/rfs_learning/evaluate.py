@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from rfs_core.errors import RfsError
 from rfs_core.seeding import episode_rng
-from rfs_learning import checkpoint
+from rfs_learning import camera_options, checkpoint
 from rfs_learning.container import write_atomic
 from rfs_learning.modulation import A0_MODES
 from rfs_learning.policy import Policy, PolicyOutput
@@ -216,6 +216,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=_positive, default=256, help="environments side by side")
     parser.add_argument("--threads", type=_positive, default=1, help="threads of the physics")
     parser.add_argument("--engine", default="mujoco", help="engine, an entry point of rfs.engines")
+    camera_options.add(parser)
     parser.add_argument("--json", type=Path, help="file for the figures and every episode's outcome")
     return parser
 
@@ -254,6 +255,7 @@ def run(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
         autoreset=False,
         threads=arguments.threads,
         **_world_options(arguments),
+        **camera_options.of(arguments, header.observation_spec),
     )
     if task != header.task:
         raise RfsError(
@@ -282,6 +284,7 @@ def run(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
         "engine": arguments.engine,
         "world": arguments.world,
         "objects_set": arguments.objects,
+        "camera": camera_options.told(arguments, header.observation_spec),
         "physics_dt": arguments.physics_dt,
         "control_dt": env.action_spec.control_dt,
         "wall_s": round(time.monotonic() - started, 1),
@@ -290,6 +293,8 @@ def run(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
     title = f"{policy.checkpoint_id}, {task}, a_0 {policy.noise_source}, dt {arguments.physics_dt:g} s"
     if arguments.world != "training":
         title += f", {arguments.world} world, {arguments.objects} objects"
+    if told := camera_options.words(arguments, header.observation_spec):
+        title += f", {told}"
     _print(summary, f"{title}, seed {arguments.seed}", env.action_spec.control_dt)
     figures = {**settings, **summary}
     if arguments.json is not None:

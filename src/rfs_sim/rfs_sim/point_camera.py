@@ -7,6 +7,7 @@ so that the vector environment and the ROS node see the same cloud, bit for bit.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -129,8 +130,7 @@ class PointCamera:
         (cx, cy), focal = self.camera.centre, self.camera.focal
         self.intrinsics = np.array([[focal, 0.0, cx], [0.0, focal, cy], [0.0, 0.0, 1.0]])
         """Shape: (3, 3)"""
-        self._rays = self.camera.rays()
-        self._norm = np.linalg.norm(self._rays, axis=1)
+        self._local, self._norm = _rays(config.width, config.height, focal)
         pixels = np.arange(config.height * config.width).reshape(config.height, config.width)
         self._pixels = pixels
         self._coarse = np.ascontiguousarray(pixels[_BLOCK // 2 :: _BLOCK, _BLOCK // 2 :: _BLOCK])
@@ -146,7 +146,7 @@ class PointCamera:
         measured = np.full(self._pixels.size, np.nan, np.float32)
         coarse = self._coarse.ravel()
         depth = self._cast(model, data, coarse)
-        points = self.camera.position + self._rays[coarse] * depth[:, None]
+        points = self.camera.position + self._directions(coarse) * depth[:, None]
         inside = np.all((points >= self._low) & (points <= self._high), axis=1).reshape(self._coarse.shape)
         near = np.pad(inside, 1)
         near = near[:-2] | near[1:-1] | near[2:]
@@ -154,6 +154,10 @@ class PointCamera:
         wanted = self._pixels[np.kron(near, np.ones((_BLOCK, _BLOCK), np.bool_))]
         measured[wanted] = self._cast(model, data, wanted)
         return measured.reshape(self._pixels.shape)
+
+    def _directions(self, pixels: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Rays of depth 1 through some pixels, world frame. Shape: (P, 3)"""
+        return self._local[pixels] @ self.camera.rotation.T
 
     def _cast(
         self, model: mujoco.MjModel, data: mujoco.MjData, pixels: NDArray[np.intp]
@@ -167,7 +171,7 @@ class PointCamera:
             m=model,
             d=data,
             pnt=self.camera.position,
-            vec=np.ascontiguousarray(self._rays[pixels] / norm[:, None]).ravel(),
+            vec=np.ascontiguousarray(self._directions(pixels) / norm[:, None]).ravel(),
             geomgroup=_GROUPS,
             flg_static=True,
             bodyexclude=-1,
@@ -190,6 +194,15 @@ class PointCamera:
         if self.config.noise > 0:
             seen += self.config.noise * rng.standard_normal(seen.shape, dtype=np.float32)
         return cloud.sample(seen, self.pipeline, rng, self.config.count)
+
+
+@functools.lru_cache(maxsize=4)
+def _rays(width: int, height: int, focal: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rays of depth 1 through all pixels in the camera's frame (pixels, 3), and their lengths; shared by all
+    cameras of that size."""
+    u, v = np.meshgrid(np.arange(width) - 0.5 * (width - 1), np.arange(height) - 0.5 * (height - 1))
+    rays = np.stack([u.ravel() / focal, v.ravel() / focal, np.ones(u.size)], axis=1)
+    return rays, np.linalg.norm(rays, axis=1)
 
 
 def unseen(pipeline: CloudConfig, count: int) -> NDArray[np.float32]:
