@@ -41,9 +41,7 @@ def of(arguments: argparse.Namespace, spec: ObservationSpec) -> dict[str, Any]:
     if not count:
         if given != _NEUTRAL:
             changed = [f"--{name.replace('_', '-')}" for name in given if given[name] != _NEUTRAL[name]]
-            raise RfsError(
-                f"{', '.join(changed)}: this checkpoint sees {', '.join(spec.names)}, not points; leave it out"
-            )
+            raise RfsError(f"{', '.join(changed)}: this checkpoint sees no points: leave it out")
         return {}
     camera = {
         "viewpoints": (given["viewpoint"],),
