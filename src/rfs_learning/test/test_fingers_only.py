@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import types
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from rfs_learning.flow import FlowBase, values_left_out
 from rfs_learning.integrator import Integrator
 from rfs_learning.networks import MlpArchitecture
 from rfs_learning.policy import Policy
+from rfs_learning.rl.ppo_config import PpoTrainerConfig
+from rfs_learning.rl.ppo_runner import PpoError, PpoRunner
 from rfs_learning.steering import SteeringLayout
 
 OBSERVATION = ObservationSpec((Part("position", (2,), "m", -1.0, 1.0),))
@@ -111,6 +114,14 @@ def test_steering_over_the_hand_learns_6_arm_values_32_noises_and_16_residuals(t
     policy = Policy.load(trained).with_modulation(Given())
     output = policy.act(np.zeros((1, 2), np.float32), np.zeros((1, 2, 22), np.float32))
     np.testing.assert_allclose(output.a[0, :, :6], [[0.03, 0, 0, 0, 0, 0]] * 2, atol=1e-7)
+
+
+def test_a_flow_over_the_hand_is_not_steered_without_somebody_who_moves_the_arm(trained, tmp_path):
+    env = types.SimpleNamespace(num_envs=1, action_spec=ACTION, observation_spec=OBSERVATION)
+    config = PpoTrainerConfig(task="point", base_checkpoint=str(trained), run_dir=str(tmp_path / "rl"))
+    with pytest.raises(PpoError, match=r"makes the fingers only, and over is 'hand_and_arm': .* over:=hand"):
+        PpoRunner(config, "train", env)
+    assert not (tmp_path / "rl").exists()
 
 
 def test_loss_of_a_flow_over_the_hand_does_not_look_at_the_arm():

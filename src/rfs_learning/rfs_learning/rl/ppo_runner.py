@@ -29,6 +29,7 @@ from rfs_core.errors import RfsError
 from rfs_core.specs import require_same
 from rfs_learning import checkpoint, container, training_state
 from rfs_learning.checkpoint import Checkpoint, CheckpointError
+from rfs_learning.flow import architecture_from_dict, values_left_out
 from rfs_learning.policy import Policy
 from rfs_learning.rl import actor_critic
 from rfs_learning.rl.diagnostics import SATURATED, measure, measure_switches, noise_norm, residual_share
@@ -128,6 +129,12 @@ class PpoRunner:
         self.layout = SteeringLayout.of(
             env.action_spec, config.modulation, config.over, config.noise_clip, config.residual_bounds
         )
+        left_out = values_left_out(architecture_from_dict(self.base.header.architecture), env.action_spec)
+        if not set(range(left_out)) <= set(self.layout.direct_values):
+            raise PpoError(
+                f"{config.base_checkpoint}: its flow makes the fingers only, and over is {config.over!r}: "
+                f"nothing would move the arm; pass over:=hand, or a base policy trained over hand_and_arm"
+            )
         if self.layout.size == 0:
             raise PpoError(
                 f"modulation {config.modulation!r} over {config.over!r} leaves nothing to train: choose "
