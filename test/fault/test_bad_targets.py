@@ -29,6 +29,7 @@ from rfs_drivers.leap_targets import GoalStream
 from rfs_drivers.nodes.franka_node import FrankaNode
 from rfs_drivers.nodes.leap_node import LeapNode
 from rfs_ros.conversions import joint_state_msg, pose_stamped_msg
+from rfs_sim.nodes.sim_node import SimNode
 
 HOME = ArmKinematics().forward(robot.ARM_HOME[None])
 ARM = FrankaConfig()
@@ -131,6 +132,33 @@ def test_a_wrong_finger_target_does_not_move_a_goal(promised, context):
     node._on_target(joint_state_msg(0, leap_table.NAMES, np.full(16, 0.4)))
     assert driver.status.accepted == 1
     node._driver = None
+    node.destroy_node()
+    promise.kept(3000)
+
+
+def test_a_wrong_target_does_not_move_the_simulated_robot(promised, context):
+    promise = promised(
+        "the same in arm/target_pose and hand/target of the simulated robot",
+        "refused; its targets stay",
+        "messages through sim_node's callbacks, in one process",
+    )
+    node, rng = SimNode(), np.random.default_rng(0)
+    node.get_logger().set_level(LoggingSeverity.FATAL)
+    palm, fingers = node.world.target, node.world.hand_target
+    for i in range(cases(3000, 100_000)):
+        if i % 2:
+            message = pose_stamped_msg(0, robot.BASE_FRAME, HOME)
+            message.pose.position.y += 0.02
+            what = spoil.pose(rng, message)
+            node._on_arm_target(message)
+        else:
+            message = joint_state_msg(0, robot.HAND_JOINT_NAMES, np.full(16, 0.4))
+            what = spoil.joints(rng, message)
+            node._on_hand_target(message)
+        promise.case()
+        promise.check(node.world.target is palm and node.world.hand_target is fingers, what)
+    node._on_hand_target(joint_state_msg(0, robot.HAND_JOINT_NAMES, np.full(16, 0.4)))
+    assert node.world.hand_target is not fingers
     node.destroy_node()
     promise.kept(3000)
 

@@ -20,6 +20,8 @@ LIMIT_SLACK = 0.1
 """How far a measured joint may lie outside its limits, rad: calibration, and a limit that gives way."""
 REACH = 2.0
 """No palm is further from the base along any axis, m; the FR3 reaches 0.855 m to its flange."""
+FAR_OUTSIDE = 3.0
+"""A target further from the middle of a joint's range than so many half ranges is no target: refused."""
 GUARD_SLACK = 1e-6
 """Rounding that the last guard allows."""
 NO_RESIDUAL = 3.0
@@ -148,6 +150,15 @@ def joints_problem(values: Array, limits: Array, names: tuple[str, ...], what: s
             f"and {LIMIT_SLACK} beyond"
         )
     return ""
+
+
+def far_joints_problem(values: Array, limits: Array, names: tuple[str, ...], what: str) -> str:
+    """Whether a target is further from the middle of a joint's range than `FAR_OUTSIDE` half ranges."""
+    far = np.abs(values - (limits[0] + limits[1]) / 2.0) > FAR_OUTSIDE * (limits[1] - limits[0]) / 2.0
+    if not far.any():
+        return ""
+    i = int(np.argmax(far))
+    return f"{what}: {names[i]} is {values[i]:.3g} rad, allowed: {limits[0][i]:.3g} to {limits[1][i]:.3g} rad"
 
 
 def pose_problem(pose: Pose, what: str) -> str:

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from rfs_core.gate_checks import far_joints_problem
 from rfs_core.se3 import Array
 from rfs_drivers import leap_table
 from rfs_drivers.leap_config import LeapConfig
-
-FAR_OUTSIDE = 3.0
-"""A target further from the middle of a joint's range than this many half ranges is no target: refused."""
 
 _SOFT_SHARE = 0.2
 _LONGEST_STEP_S = 0.1
@@ -47,15 +45,11 @@ class GoalStream:
         if target.shape != (16,) or not np.isfinite(target).all():
             self.refused += 1
             return "hand/target needs 16 finite positions"
-        middle, half = (self._high + self._low) / 2.0, (self._high - self._low) / 2.0
-        far = np.abs(target - middle) > FAR_OUTSIDE * half
-        if far.any():
-            i = int(np.argmax(far))
+        limits = np.stack([self._low, self._high])
+        problem = far_joints_problem(target, limits, leap_table.NAMES, "hand/target")
+        if problem:
             self.refused += 1
-            return (
-                f"hand/target: {leap_table.NAMES[i]} is {target[i]:.3g} rad, allowed: {self._low[i]:.3g} to "
-                f"{self._high[i]:.3g} rad"
-            )
+            return problem
         clipped = np.clip(target, self._low, self._high)
         self.clipped += bool((clipped != target).any())
         self._target, self._received = clipped, now

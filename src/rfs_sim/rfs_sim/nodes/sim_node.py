@@ -25,7 +25,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 
-from rfs_core import robot
+from rfs_core import gate_checks, robot
 from rfs_core.errors import RfsError
 from rfs_msgs.msg import EpisodeState
 from rfs_msgs.srv import ResetWorld
@@ -115,6 +115,7 @@ class SimNode(Node):
         try:
             conversions.require_frame(message.header.frame_id, robot.BASE_FRAME, topic)
             target = conversions.pose_from_msg(message.pose, topic)
+            _require(gate_checks.pose_problem(target, topic))
             self.lockstep.target(Part.ARM, conversions.stamp_ns(message.header.stamp))
         except RfsError as error:
             self._refuse(topic, error)
@@ -127,6 +128,7 @@ class SimNode(Node):
         try:
             names = robot.HAND_JOINT_NAMES
             target = conversions.joint_values(message.name, message.position, names, topic)
+            _require(gate_checks.far_joints_problem(target, robot.HAND_LIMITS, names, topic))
             self.lockstep.target(Part.HAND, conversions.stamp_ns(message.header.stamp))
         except RfsError as error:
             self._refuse(topic, error)
@@ -284,6 +286,11 @@ class SimNode(Node):
             sensor.close()
         self.world.close()
         super().destroy_node()
+
+
+def _require(problem: str) -> None:
+    if problem:
+        raise RfsError(problem)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
