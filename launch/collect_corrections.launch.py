@@ -1,0 +1,223 @@
+"""Collects corrections: a deployment that is recorded, and a human, or a stand-in, who corrects it.
+
+    ros2 launch rfs_bringup collect_corrections.launch.py                      # scripted, in the gap world
+    ros2 launch rfs_bringup collect_corrections.launch.py device:=keyboard     # by hand, in real time
+    ros2 launch rfs_bringup collect_corrections.launch.py device:=spacemouse robot:=real robot_file:=fr3_leap
+    ros2 launch rfs_bringup collect_corrections.launch.py --show-args
+
+Every episode becomes a bag in <run_dir>/bags, ready for td3bc_trainer. Keys of the terminal mark the running
+episode: y success, n failure, x discard. The correction node says after each episode how many there are and
+how many control steps were corrected.
+
+It includes deploy.launch.py, whose arguments it takes, with other defaults; parameters of the correction and
+the device node are in config/corrections.yaml.
+"""
+
+import time
+from pathlib import Path
+
+import yaml
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    GroupAction,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
+from launch.event_handlers import OnProcessExit
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+NODES = ["correction_node", "spacemouse_node"]
+SCRIPTED = ["grasp", "kit", "place", "stack"]
+
+ARGUMENTS = [
+    DeclareLaunchArgument(
+        "device",
+        default_value="scripted",
+        choices=["scripted", "spacemouse", "keyboard"],
+        description="Who corrects: a stand-in that sees the simulation's truth, late and noisy, or a person.",
+    ),
+    DeclareLaunchArgument(
+        "corrections_file",
+        default_value="",
+        description="YAML with parameters of correction_node and spacemouse_node that replace the shipped.",
+    ),
+    DeclareLaunchArgument("task", default_value="grasp", description="What the robot shall do."),
+    DeclareLaunchArgument(
+        "checkpoint", default_value="", description="Policy to correct; as in deploy.launch.py."
+    ),
+    DeclareLaunchArgument("episodes", default_value="50", description="How many episodes; 0: by service."),
+    DeclareLaunchArgument(
+        "seed", default_value="0", description="Decides everything random in the episodes."
+    ),
+    DeclareLaunchArgument(
+        "robot",
+        default_value="sim",
+        choices=["sim", "emulated", "real"],
+        description="Which world is behind the topics; as in deploy.launch.py.",
+    ),
+    DeclareLaunchArgument(
+        "robot_file",
+        default_value="",
+        description="Parameters of devices and drivers; as in deploy.launch.py.",
+    ),
+    DeclareLaunchArgument(
+        "observation",
+        default_value="state",
+        choices=["state", "points"],
+        description="What the policy sees; as in deploy.launch.py.",
+    ),
+    DeclareLaunchArgument(
+        "world",
+        default_value="",
+        choices=["", "training", "gap"],
+        description="World of the simulation; empty: gap, which differs from training as a robot does.",
+    ),
+    DeclareLaunchArgument(
+        "objects", default_value="seen", choices=["seen", "unseen"], description="Objects of the gap world."
+    ),
+    DeclareLaunchArgument(
+        "real_time_factor",
+        default_value="",
+        description="Robot seconds per second on the wall; empty: 1 for a person, 0 (as fast as it goes) for "
+        "the scripted one.",
+    ),
+    DeclareLaunchArgument(
+        "record_video",
+        default_value="false",
+        choices=["true", "false"],
+        description="Write a video of the episodes into the run folder.",
+    ),
+    DeclareLaunchArgument(
+        "run_dir",
+        default_value="",
+        description="Folder for bags, report and video; empty: runs/corrections-<time> here.",
+    ),
+    DeclareLaunchArgument(
+        "params_file", default_value="", description="YAML with parameters of deploy.launch.py's nodes."
+    ),
+    DeclareLaunchArgument(
+        "namespace", default_value="", description="Namespace of all nodes, topics and services."
+    ),
+    DeclareLaunchArgument(
+        "log_level",
+        default_value="info",
+        choices=["debug", "info", "warn", "error", "fatal"],
+        description="What the nodes print.",
+    ),
+]
+
+OWN = ("device", "corrections_file")
+"""Arguments that deploy.launch.py does not have."""
+
+
+def generate_launch_description():
+    """The arguments, then everything else once their values are known."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=bring_up)])
+
+
+def bring_up(context):
+    """Check the arguments, include the deployment, start the device and its law."""
+    given = dict(context.launch_configurations)
+    refuse_unknown_arguments(given)
+    person = given["device"] != "scripted"
+    if not person and given["robot"] != "sim":
+        raise RuntimeError(
+            f"device:=scripted sees the simulation's truth, which robot:={given['robot']} does not tell: "
+            "choose device:=spacemouse or device:=keyboard"
+        )
+    if not person and given["task"] not in SCRIPTED:
+        raise RuntimeError(
+            f"device:=scripted does not know how to help with task:={given['task']}; it knows "
+            f"{', '.join(SCRIPTED)}"
+        )
+    if given["corrections_file"]:
+        refuse_unknown_nodes(given["corrections_file"])
+    given["world"] = given["world"] or ("gap" if given["robot"] == "sim" else "training")
+    given["real_time_factor"] = given["real_time_factor"] or ("1.0" if person else "0")
+    given["run_dir"] = str(
+        Path(given["run_dir"] or time.strftime("runs/corrections-%Y%m%d-%H%M%S")).absolute()
+    )
+    share = Path(get_package_share_directory("rfs_bringup"))
+    files = [str(share / "config" / "corrections.yaml")]
+    if given["corrections_file"]:
+        files.append(given["corrections_file"])
+
+    def node(package, name, parameters):
+        return Node(
+            package=package,
+            executable=name,
+            name=name,
+            namespace=given["namespace"],
+            parameters=[*files, {"use_sim_time": given["robot"] != "real", **parameters}],
+            arguments=["--ros-args", "--log-level", given["log_level"]],
+            output="screen",
+        )
+
+    correction = node(
+        "rfs_control",
+        "correction_node",
+        {name: ParameterValue(given[name], value_type=str) for name in ("device", "task")},
+    )
+    device = [node("rfs_drivers", "spacemouse_node", {})] if given["device"] == "spacemouse" else []
+    return [
+        *(
+            RegisterEventHandler(OnProcessExit(target_action=each, on_exit=ended))
+            for each in [correction, *device]
+        ),
+        deployment(given),
+        correction,
+        *device,
+    ]
+
+
+def deployment(given):
+    """deploy.launch.py, recorded, that waits for the correction node."""
+    arguments = {name: value for name, value in given.items() if name not in OWN}
+    arguments |= {"record": "true", "corrections": "true"}
+    source = PythonLaunchDescriptionSource(str(Path(__file__).with_name("deploy.launch.py")))
+    included = IncludeLaunchDescription(source, launch_arguments=arguments.items())
+    return GroupAction([included], scoped=True, forwarding=False)
+
+
+def ended(event, context):
+    """Without the device or its law nothing can be corrected: the launch ends with exit code 1."""
+    if context.is_shutdown:
+        return []
+    sentence = f"{event.process_name} ended with exit code {event.returncode}: corrections are not possible"
+
+    def fail(context):
+        raise RuntimeError(sentence)
+
+    return [OpaqueFunction(function=fail)]
+
+
+def refuse_unknown_arguments(given):
+    """ROS itself accepts any name:=value silently."""
+    known = [argument.name for argument in ARGUMENTS]
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise RuntimeError(
+            f"unknown argument {', '.join(unknown)}; collect_corrections.launch.py knows {', '.join(known)} "
+            "(--show-args describes them)"
+        )
+
+
+def refuse_unknown_nodes(path):
+    """ROS itself ignores the parameters of nodes that do not exist."""
+    try:
+        blocks = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RuntimeError(f"corrections_file:={path} cannot be read: {error}") from error
+    if not isinstance(blocks, dict):
+        raise RuntimeError(f"corrections_file:={path} is not a mapping of node names to parameters")
+    unknown = [block for block in blocks if str(block).rpartition("/")[2] not in [*NODES, "**", "*"]]
+    if unknown:
+        raise RuntimeError(
+            f"corrections_file:={path} has parameters for {', '.join(map(str, unknown))}; the nodes are "
+            f"{', '.join(NODES)}: write /**/NODE so that every namespace matches"
+        )
