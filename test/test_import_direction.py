@@ -22,7 +22,7 @@ PURE = {
         "rfs_core",
     },
     "rfs_ros": {"numpy", "rfs_core"},
-    "rfs_drivers": {"numpy", "rfs_core", "franky", "dynamixel_sdk", "serial", "pyrealsense2"},
+    "rfs_drivers": {"numpy", "yaml", "rfs_core", "franky", "dynamixel_sdk", "serial", "pyspacemouse", "pyrealsense2"},
     "rfs_perception": {
         "numpy", "scipy", "cv2", "pyrealsense2", "fpsample", "PIL", "torch", "transformers", "sam2", "rfs_core",
     },
