@@ -18,6 +18,7 @@ setup(
         "console_scripts": [
             "policy_node=rfs_control.nodes.entry:policy_node",
             "gate_node=rfs_control.nodes.entry:gate_node",
+            "doctor=rfs_control.nodes.doctor:main",
             "episode_manager=rfs_control.nodes.entry:episode_manager",
             "correction_node=rfs_control.nodes.entry:correction_node",
         ],
