@@ -136,5 +136,6 @@ def action_noise(spec: ActionSpec, share: float) -> NDArray[np.float64] | None:
     if share == 0:
         return None
     deviation = share * (np.asarray(spec.high) - np.asarray(spec.low)) / 2
-    deviation[spec.slice("hand_target")] /= 5
+    if "hand_target" in spec.names:
+        deviation[spec.slice("hand_target")] /= 5
     return deviation

@@ -33,6 +33,7 @@ from rfs_learning.run_folder import RunFolder
 _STATE_KIND = "distillation_state"
 _MAY_CHANGE_ON_RESUME = (
     "run_dir", "data_dir", "resume", "checkpoint_every", "log_every", "threads", "envs", "rounds",
+    "round_episodes", "round_steps",
 )  # fmt: skip
 _VALIDATION_ROWS = 1024
 _FIT_CLOUDS = 500
@@ -101,11 +102,14 @@ class DistillRunner:
         return self.finish()
 
     def advance(self, steps: int) -> None:
-        """One batch of episodes if the round lacks any, otherwise up to `steps` gradient steps.
+        """One batch of episodes if the round lacks any, otherwise up to `steps` gradient steps; nothing when
+        done.
 
         Raises:
             DistillError: a loss is not finite; the last good state stays on disk.
         """
+        if self.done:
+            return
         if self.collector.missing(self.round):
             self.collector.batch(self.round, self._acting() if self.round else None)
             return
