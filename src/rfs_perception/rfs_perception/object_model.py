@@ -71,7 +71,11 @@ class ObjectModel:
         """Of the last look (m)."""
 
     def follow(
-        self, points: Matrix, guesses: Sequence[Matrix], seen_through: Callable[[Matrix], float]
+        self,
+        points: Matrix,
+        guesses: Sequence[Matrix],
+        seen_through: Callable[[Matrix], float],
+        floor: float = -np.inf,
     ) -> Matrix:
         """The centre in a new look (m). Shape: (3,)
 
@@ -80,6 +84,7 @@ class ObjectModel:
             guesses: How the object may have moved since the last look, such as not at all or as the hand did.
                 Shapes: (4, 4)
             seen_through: Share of a surface that cannot be there because the camera sees what is behind it.
+            floor: Nor can any of it be below this height (m).
 
         Raises:
             PerceptionError: nothing fits.
@@ -89,7 +94,8 @@ class ObjectModel:
         fits = []
         for guess in guesses:
             misfit, motion = self._fit(look, guess @ self.motion)
-            absent = seen_through(self._surface @ motion[:3, :3].T + motion[:3, 3])
+            surface = self._surface @ motion[:3, :3].T + motion[:3, 3]
+            absent = seen_through(surface) + float((surface[:, 2] < floor).mean())
             fits.append((misfit + _ABSENT * absent, misfit, absent, motion))
         _, misfit, absent, motion = min(fits, key=lambda fit: fit[0])
         self.misfit = misfit

@@ -38,9 +38,9 @@ class ObjectConfig:
         (0.90, 0.45, 0.70), doc="Upper corner of where the object may be, in fr3_link0.", unit="m"
     )
     table: float = param(0.0, doc="Height of the table in fr3_link0.", unit="m", low=-1.0, high=1.0)
-    least_points: int = param(25, doc="Fewer points than this are no object.", low=4, high=100_000)
+    least_points: int = param(15, doc="Fewer points than this are no object.", low=4, high=100_000)
     rim: int = param(1, doc="Pixels that a mask is narrowed by.", unit="px", low=0, high=20)
-    joined: float = param(0.012, doc="Points this near to each other belong together.", unit="m", low=0.001)
+    joined: float = param(0.025, doc="Points this near to each other belong together.", unit="m", low=0.001)
     largest: float = param(0.30, doc="An object larger than this is none.", unit="m", low=0.02, high=2.0)
 
     def __post_init__(self) -> None:

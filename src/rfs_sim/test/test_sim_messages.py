@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rfs_ros.conversions import pose_from_msg, stamp_ns
-from rfs_sim.nodes.sim_messages import StatePublisher
+from rfs_sim.nodes.sim_messages import StatePublisher, object_labels
 from rfs_sim.world import World
 
 
@@ -38,3 +38,12 @@ def test_a_task_without_a_target_publishes_none() -> None:
     assert "perception/target_pose" not in node.last
     assert "perception/object_pose" in node.last
     world.close()
+
+
+def test_labels_are_one_on_the_object_and_nowhere_else() -> None:
+    world = World("grasp")
+    model = world.model
+    own = next(i for i in range(model.ngeom) if model.body(int(model.geom_bodyid[i])).name == "object")
+    other = next(i for i in range(model.ngeom) if model.body(int(model.geom_bodyid[i])).name != "object")
+    geom = np.array([[own, other], [-1, own]], dtype=np.int32)  # -1: nothing seen
+    np.testing.assert_array_equal(object_labels(model, geom), [[1, 0], [0, 1]])

@@ -95,6 +95,15 @@ def labels_from_msg(message: Image) -> NDArray[np.uint8]:
     return data.reshape(message.height, message.width)
 
 
+def mask_msg(stamp_ns: int, mask: NDArray[np.bool_]) -> CompressedImage:
+    """A mask as PNG, 255 where it holds."""
+    message = CompressedImage(format="png")
+    message.header.stamp, message.header.frame_id = stamp_msg(stamp_ns), CAMERA_FRAME
+    _, data = cv2.imencode(".png", mask.astype(np.uint8) * np.uint8(255))
+    message.data = array.array("B", data.tobytes())
+    return message
+
+
 def info_msg(stamp_ns: int, intrinsics: Intrinsics) -> CameraInfo:
     """Size and pinhole of the images."""
     i = intrinsics

@@ -26,7 +26,7 @@ class LabelTracker:
         """
         if frame.labels is None:
             raise TrackerError(
-                "images come without labels: only a simulator tells them (sim_node camera_labels:=true); "
+                "images come without labels: only a simulator tells them (sim_node camera:=true); "
                 "on a robot use another tracker"
             )
         mask = frame.labels == OBJECT

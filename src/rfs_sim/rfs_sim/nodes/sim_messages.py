@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import array
 import io
+from functools import partial
 
+import mujoco
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, PoseStamped
@@ -187,8 +189,14 @@ class StatePublisher:
                     self._publish_hand(self._hand_between)
 
 
+def object_labels(model: mujoco.MjModel, geom: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """1 where a geom of the object is seen, else 0. Shape: (height, width)"""
+    bodies = np.array([model.body(int(body)).name == "object" for body in model.geom_bodyid] + [False])
+    return bodies[geom].astype(np.uint8)
+
+
 class CameraPublisher:
-    """Colour, depth and the camera's numbers."""
+    """Colour, depth and the camera's numbers; to whoever listens, also which pixels are the object."""
 
     def __init__(self, node: Node, config: WorldConfig, world: World) -> None:
         width, height = config.camera_width, config.camera_height
@@ -216,7 +224,9 @@ class CameraPublisher:
             r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
             p=[f, 0.0, cx, 0.0, 0.0, f, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
         )
-        for message in (self._colour, self._depth, self._info):
+        self._labels = Image(width=width, height=height, encoding="mono8", step=width)
+        self._listened = partial(node.count_subscribers, "camera/labels")
+        for message in (self._colour, self._depth, self._info, self._labels):
             message.header.stamp = self._stamp
             message.header.frame_id = CAMERA_FRAME
         self._publish_colour = node.create_publisher(
@@ -224,6 +234,7 @@ class CameraPublisher:
         ).publish
         self._publish_depth = node.create_publisher(Image, "camera/depth", LARGE).publish
         self._publish_info = node.create_publisher(CameraInfo, "camera/camera_info", LARGE).publish
+        self._publish_labels = node.create_publisher(Image, "camera/labels", LARGE).publish
 
     def publish(self, tick: int, stamp_ns: int, world: World) -> None:
         """One pair of images at every `camera_period`-th tick."""
@@ -235,7 +246,10 @@ class CameraPublisher:
         Picture.fromarray(colour).save(file, format=self._encoding, quality=90)
         self._colour.data = array.array("B", file.getvalue())
         self._publish_colour(self._colour)
-        depth, _ = self._depth_sensor.cast(world.model, world.data())
+        depth, geom = self._depth_sensor.cast(world.model, world.data())
+        if self._listened():
+            self._labels.data = array.array("B", object_labels(world.model, geom).tobytes())
+            self._publish_labels(self._labels)
         # By REP 118: millimetres with 0, metres with NaN where nothing was measured.
         pixels = (
             np.nan_to_num(depth * 1000.0).round().astype("<u2") if self._millimetres else depth.astype("<f4")
