@@ -21,6 +21,7 @@ setup(
             "emulated_robot=rfs_sim.nodes.entry:emulated_robot",
             "collect_demonstrations=rfs_sim.demos:main",
             "benchmark_env=rfs_sim.benchmark_env:main",
+            "benchmark_cloud=rfs_sim.benchmark_cloud:main",
             "render=rfs_sim.render:main",
             "separation=rfs_sim.separation:main",
         ],
