@@ -1,5 +1,4 @@
-"""Distillation on a toy: a point walks to a goal that the teacher knows, and that the student sees as a little
-cloud."""
+"""Distillation on a toy: a point walks to a goal that its teacher knows, and that it sees as a little cloud."""
 
 import dataclasses
 import json
