@@ -54,13 +54,13 @@ class RewardNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__("reward_node")
-        self._refusal = ""
+        self.refusal = ""
         """Why this node cannot be configured."""
         self._config: RewardConfig | None = None
         try:
             self._config = params.declare(self, RewardConfig)
         except ConfigError as error:
-            self._refusal = str(error)
+            self.refusal = str(error)
         self._kinematics = ArmKinematics()
         self._estimator: RewardEstimator | None = None
         self._serial = ""
@@ -68,6 +68,8 @@ class RewardNode(LifecycleNode):
         self._foreign = ""
         """Why the camera that is running is not that one."""
         labels = self._config is not None and self._config.tracker == "labels"
+        self.uses_labels = labels
+        """Whether it waits for a simulator's labels of every image."""
         self._changed = threading.Condition()
         self._matcher = FrameMatcher(("colour", "depth", "labels") if labels else ("colour", "depth"))
         self._intrinsics: Intrinsics | None = None
@@ -107,7 +109,7 @@ class RewardNode(LifecycleNode):
         """Read the calibration and load the tracker."""
         try:
             if self._config is None:
-                raise ConfigError(self._refusal)
+                raise ConfigError(self.refusal)
             config = self._config
             found = calibration.load(config.calibration)
             calibration.require(
@@ -119,13 +121,13 @@ class RewardNode(LifecycleNode):
             prompt = parse_prompt(config.prompt)
             tracker = make(config.tracker, config.weights, config.device)
         except RfsError as error:
-            self._refusal = str(error)
+            self.refusal = str(error)
             self.get_logger().error(f"not configured: {error}")
             self._publish_diagnostics()
             return TransitionCallbackReturn.FAILURE
         self._serial = found.camera_serial
         self._estimator = RewardEstimator(tracker, found.camera_in_base, config, prompt)
-        self._refusal = ""
+        self.refusal = ""
         self.get_logger().info(f"tracker {config.tracker}, at most {config.rate:g} images a second")
         return super().on_configure(state)
 
@@ -215,6 +217,15 @@ class RewardNode(LifecycleNode):
         if message.phase == EpisodeState.PHASE_RUNNING and message.id != self._episode:
             self._episode = message.id
             self._restart = True
+
+    def restart(self) -> None:
+        """Prompt the object anew in the next image."""
+        self._restart = True
+
+    @property
+    def last_mask(self) -> NDArray[np.bool_] | None:
+        """What the tracker saw in the last image."""
+        return self._last.mask if self._last is not None else None
 
     def _on_restart(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._restart = True
@@ -319,9 +330,9 @@ class RewardNode(LifecycleNode):
 
     def _publish_diagnostics(self) -> None:
         status = DiagnosticStatus(name=f"{self.get_fully_qualified_name().lstrip('/')}: reward")
-        if self._refusal or self._estimator is None:
-            status.level = DiagnosticStatus.ERROR if self._refusal else DiagnosticStatus.WARN
-            status.message = self._refusal or "not configured"
+        if self.refusal or self._estimator is None:
+            status.level = DiagnosticStatus.ERROR if self.refusal else DiagnosticStatus.WARN
+            status.message = self.refusal or "not configured"
         else:
             last = self._last
             valid = last is not None and last.valid
