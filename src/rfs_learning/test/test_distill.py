@@ -1,4 +1,4 @@
-"""Distillation on a toy: a point walks to a goal that its teacher knows, and that it sees as a little cloud."""
+"""Distillation on a toy: a point walks to a goal that its teacher knows and it sees as a little cloud."""
 
 import dataclasses
 import json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import math
 
 import numpy as np
@@ -92,3 +93,51 @@ def test_a_chunk_is_row_major_and_its_length_is_checked() -> None:
     message.a = [0.0] * 5
     with pytest.raises(convert.MessageError, match=r"5 values, must have horizon 2 \* dimension 3"):
         convert.chunk_from_msg(message, "a")
+
+
+def some_cloud(count=5):
+    return np.arange(3 * count, dtype=np.float32).reshape(count, 3) / 10
+
+
+def test_points_come_back_as_they_were():
+    message = convert.points_msg(1_500_000_000, "fr3_link0", some_cloud())
+    assert (message.width, message.height, message.point_step, message.row_step) == (5, 1, 12, 60)
+    assert (message.header.frame_id, message.header.stamp.nanosec) == ("fr3_link0", 500_000_000)
+    np.testing.assert_array_equal(convert.points_from_msg(message, 5, "points"), some_cloud())
+
+
+def test_points_with_more_fields_are_read_by_their_offsets():
+    message = convert.points_msg(0, "fr3_link0", some_cloud())
+    wide = np.zeros((5, 4), np.float32)
+    wide[:, :3], wide[:, 3] = some_cloud(), 99.0
+    message.point_step, message.data = 16, array.array("B", wide.tobytes())
+    np.testing.assert_array_equal(convert.points_from_msg(message, 5, "points"), some_cloud())
+
+
+def spoiled_cloud(**changes):
+    message = convert.points_msg(0, "fr3_link0", some_cloud())
+    for name, value in changes.items():
+        setattr(message, name, value)
+    return message
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"width": 0, "data": array.array("B")}, "cloud of 0 points, must be 5"),
+        ({"width": 3}, "cloud of 3 points, must be 5"),
+        ({"width": 2_000_000}, "cloud of 2000000 points, must be 5"),
+        ({"data": array.array("B", bytes(59))}, "59 bytes for 5 points"),
+        ({"point_step": 0}, "points of 0 bytes"),
+        ({"is_bigendian": True}, "little-endian"),
+        ({"fields": []}, "must be x, y, z"),
+        (
+            {"data": array.array("B", np.full(15, np.nan, np.float32).tobytes())},
+            "5 of 5 points are not finite",
+        ),
+    ],
+    ids=["empty", "three", "two_million", "short", "no_step", "big_endian", "no_fields", "nan"],
+)
+def test_a_cloud_that_is_none_is_refused_by_name(changes, sentence):
+    with pytest.raises(convert.MessageError, match=sentence):
+        convert.points_from_msg(spoiled_cloud(**changes), 5, "points")

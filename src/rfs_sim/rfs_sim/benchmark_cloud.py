@@ -81,8 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{len(total)} images of {width} x {height}, {seen_count.mean():.0f} points in the workspace, "
           f"to {arguments.points} in the base frame")  # fmt: skip
     p50, p99 = np.percentile(total, (50, 99))
-    print(f"CPU time: p50 {p50:.2f} ms, p99 {p99:.2f} ms, max {total.max():.2f} ms; deprojection, crop "
-          f"{np.median(first) * 1e3:.2f} ms, noise and sampling {np.median(second) * 1e3:.2f} ms")  # fmt: skip
+    print(f"CPU time: p50 {p50:.2f} ms, p99 {p99:.2f} ms, max {total.max():.2f} ms")
+    print(f"of that deprojection and crop {np.median(first) * 1e3:.2f} ms, noise and sampling "
+          f"{np.median(second) * 1e3:.2f} ms")  # fmt: skip
     return 0
 
 
