@@ -18,9 +18,12 @@ setup(
         "console_scripts": [
             "policy_node=rfs_control.nodes.entry:policy_node",
             "gate_node=rfs_control.nodes.entry:gate_node",
+            "robot_operator=rfs_control.nodes.entry:robot_operator",
+            "confirm_robot=rfs_control.nodes.confirm_robot:main",
             "doctor=rfs_control.nodes.doctor:main",
             "episode_manager=rfs_control.nodes.entry:episode_manager",
             "correction_node=rfs_control.nodes.entry:correction_node",
+            "improve=rfs_control.nodes.entry:improve",
         ],
     },
 )

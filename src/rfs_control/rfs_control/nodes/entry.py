@@ -21,3 +21,13 @@ def episode_manager() -> None:
 def correction_node() -> None:
     """`ros2 run rfs_control correction_node`."""
     run_main("rfs_control.nodes.correction_node")
+
+
+def improve() -> None:
+    """`ros2 run rfs_control improve`."""
+    run_main("rfs_control.nodes.improve")
+
+
+def robot_operator() -> None:
+    """`ros2 run rfs_control robot_operator`."""
+    run_main("rfs_control.nodes.robot_operator")
