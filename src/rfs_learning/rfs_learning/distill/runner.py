@@ -33,8 +33,10 @@ from rfs_learning.run_folder import RunFolder
 _STATE_KIND = "distillation_state"
 _MAY_CHANGE_ON_RESUME = (
     "run_dir", "data_dir", "resume", "checkpoint_every", "log_every", "threads", "envs", "rounds",
-    "round_episodes", "round_steps",
+    "round_episodes", "round_steps", "steps",
 )  # fmt: skip
+"""What changes no weight that is there, or only how long the run still goes on: with fewer steps the learning
+rate falls sooner."""
 _VALIDATION_ROWS = 1024
 _FIT_CLOUDS = 500
 
