@@ -24,7 +24,7 @@ from rfs_perception.frame import Frame, points_of, project
 Points = NDArray[np.float64]
 
 _STANDS = 0.012
-"""m: an object with points so near to the table stands on it."""
+"""m: an object with points so near to the table, beside the rim that was taken off, stands on it."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,9 @@ def middle(points: Points, camera_in_base: NDArray[np.float64], focal: float, co
     low, high = np.percentile(turned, (0.5, 99.5), axis=0)
     away = float(np.median((points - camera_in_base[:3, 3]) @ view))
     slant = max(abs(float(view[2])), 0.2)
-    high[0] += (config.rim + 0.5) * away / focal / slant
-    if low[2] - config.table < _STANDS:
+    rim = (config.rim + 0.5) * away / focal
+    high[0] += rim / slant
+    if low[2] - config.table < _STANDS + rim:
         low[2] = config.table
     found: Points = turn.T @ (0.5 * (low + high))
     return found
