@@ -127,9 +127,9 @@ def test_a_hidden_block_that_is_lifted_by_the_hand_keeps_its_centre() -> None:
     for k in range(1, 11):
         truth = (0.55, 0.0, 0.03 + 0.02 * k)
         centre = follow(model, covered(truth), np.eye(4), moved(dz=0.02))
-        assert error_mm(centre, truth) < 8.0
+        assert error_mm(centre, truth) < 12.0
         # What is seen of it alone would be beside.
-        assert error_mm(centre_of(covered(truth)), truth) > 12.0
+        assert error_mm(centre_of(covered(truth)), truth) > 20.0
 
 
 def test_a_block_that_stays_while_the_hand_moves_keeps_its_place() -> None:
