@@ -19,6 +19,7 @@ setup(
         "rfs.cameras": ["emulated=rfs_drivers.emulated.realsense_device:open_device"],
         "console_scripts": [
             "franka_node=rfs_drivers.nodes.franka_node:main",
+            "fault=rfs_drivers.emulated.fault_main:main",
             "probe_hardware=rfs_drivers.probe_hardware:main",
             "emulated_fci=rfs_drivers.emulated.fci_main:main",
             "benchmark_franka=rfs_drivers.nodes.benchmark_franka:main",
