@@ -199,7 +199,7 @@ def bring_up(context):
             name=name,
             namespace=given["namespace"],
             parameters=[*params_files, {"use_sim_time": given["robot"] != "real", **parameters}],
-            arguments=["--ros-args", "--log-level", given["log_level"]],
+            arguments=["--ros-args", "--log-level", given["log_level"], "--enclave", f"/rfs/{name}"],
             output="screen",
             **options,
         )

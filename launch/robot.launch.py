@@ -69,7 +69,7 @@ def bring_up(context):
                 *files,
                 {"use_sim_time": emulated, **parameters},
             ],
-            arguments=["--ros-args", "--log-level", given["log_level"]],
+            arguments=["--ros-args", "--log-level", given["log_level"], "--enclave", f"/rfs/{name}"],
             output="screen",
         )
 
