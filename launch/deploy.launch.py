@@ -39,7 +39,7 @@ from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
 
-TASKS = ["grasp", "kit", "place", "pour", "push_grasp", "stack"]
+TASKS = ["grasp", "kit", "pinch", "place", "pour", "power", "push_grasp", "stack"]
 NODES = ["sim_node", "gate_node", "policy_node", "episode_manager", "recorder_node", "realsense_node"]
 ROBOT_NODES = ["emulated_robot", "franka_node", "leap_node"]
 """Of robot.launch.py, where the robot is not simulated."""

@@ -116,7 +116,7 @@ def test_a_namespace_moves_everything_and_a_params_file_changes_nodes(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"task": "juggle"}, "Valid options are: ['grasp', 'kit', 'place', 'pour', 'push_grasp', 'stack']"),
+        ({"task": "juggle"}, "Valid options are: ['grasp', 'kit', 'pinch', 'place', 'pour', 'power', 'push_"),
         ({"robot": "real"}, "in simulation only"),
         ({"robot": "emulated"}, "in simulation only"),
         ({"episodez": 3}, "known: a0, camera, checkpoint, composition, episodes"),

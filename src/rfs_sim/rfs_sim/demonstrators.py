@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,13 +52,15 @@ class Kind:
     """Configurations by name; `main` is the default, `flawless` has nothing wrong."""
 
 
+_GRASP = {"main": demonstrator.DemonstratorConfig(), "flawless": demonstrator.FLAWLESS}
+
 KINDS: dict[str, Kind] = {
-    "grasp": Kind(
-        GraspDemonstrator, {"main": demonstrator.DemonstratorConfig(), "flawless": demonstrator.FLAWLESS}
-    ),
+    "grasp": Kind(GraspDemonstrator, _GRASP),
     "kit": Kind(KitDemonstrator, kit_demonstrator.VARIANTS),
+    "pinch": Kind(partial(GraspDemonstrator, posture=demonstrator.PINCH_POSTURE), _GRASP),
     "place": Kind(SetDownDemonstrator, set_down_demonstrator.variants(set_down_demonstrator.PLACE)),
     "pour": Kind(PourDemonstrator, pour_demonstrator.VARIANTS),
+    "power": Kind(partial(GraspDemonstrator, posture=demonstrator.POWER_POSTURE), _GRASP),
     "push_grasp": Kind(PushGraspDemonstrator, push_grasp_demonstrator.VARIANTS),
     "stack": Kind(SetDownDemonstrator, set_down_demonstrator.variants(set_down_demonstrator.STACK)),
 }

@@ -1,19 +1,18 @@
 """Finds the demonstrator's grasp by the cross-entropy method: `python -m rfs_sim.grasp_search --iterations
-24`.
+24 --task grasp`, or power, or pinch.
 
-Every candidate posture plays the same few episodes; the best eighth gives the next mean and spread. What
-counts is the task's reward, its lift and success terms weighted by how upright the object stays over the
-whole lift and hold, so that the grasp found neither tips the object nor loses it later. Rubinstein and
-Kroese, "The cross-entropy method" (2004).
+Every candidate posture plays the same few episodes. What counts is the task's reward, its lift and success
+terms weighted by how upright the object stays over the whole lift and hold, so that the grasp found neither
+tips the object nor loses it later.
 """
 
 import argparse
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from rfs_core import robot, se3
+from rfs_sim import cross_entropy
 from rfs_sim.demonstrator import GraspDemonstrator, GraspPosture
 from rfs_sim.vec_env import MujocoVecEnv, make_env
 
@@ -34,6 +33,13 @@ START = GraspPosture(
     thumb_closed=(1.4, 0.7, 0.8, 0.4),
 )
 """A first guess by eye: the object between the thumb and three fingers that come from above."""
+
+STARTS = {
+    "grasp": START,
+    "power": GraspPosture(pitch=0.4, object_in_palm=(0.03, -0.0092, -0.05), finger_open=(0.2, 0.4, 0.4)),
+    "pinch": GraspPosture(),
+}
+"""By task: for power deep in the hand; for pinch what was found for grasp."""
 
 
 def pack(posture: GraspPosture) -> Array:
@@ -74,16 +80,18 @@ def score(
         upright = np.clip(2.0 * up - 1.0, 0.0, 1.0)  # 1 upright, 0 from 60 degrees on
         value += log["reward/distance"] + log["reward/contact"] + log["reward/joint_limit"]
         value += (log["reward/lift"] + log["reward/success"]) * (0.3 + 0.7 * upright)
+        value += log.get("reward/type", 0.0)
         success |= result.success
     return value, success
 
 
 def search(
-    start: GraspPosture, iterations: int, candidates: int, episodes: int, seed: int, spread: float
+    task: str, start: GraspPosture, iterations: int, candidates: int, episodes: int, seed: int, spread: float
 ) -> GraspPosture:
     """Runs the cross-entropy method and returns the last mean.
 
     Args:
+        task: grasp, power or pinch.
         start: first mean.
         iterations: generations.
         candidates: postures per generation; the best eighth gives the next mean.
@@ -91,25 +99,17 @@ def search(
         seed: of candidates and episodes.
         spread: factor on the first spread.
     """
-    rng = np.random.default_rng(seed)
-    mean, deviation = pack(start), spread * _SPREAD
-    env = make_env("grasp", candidates * episodes, autoreset=False)
-    bar = tqdm(range(iterations), unit="iteration")
-    for i in bar:
-        samples = mean + deviation * rng.standard_normal((candidates, len(mean)))
+    env = make_env(task, candidates * episodes, autoreset=False)
+
+    def play(generation: int, samples: Array) -> tuple[Array, float]:
         postures = [unpack(sample) for sample in samples for _ in range(episodes)]
-        demonstrator = GraspDemonstrator(env.num_envs, posture=postures)
-        value, success = score(
-            env, demonstrator, seed, np.tile(i * episodes + np.arange(episodes), candidates)
-        )
-        value = value.reshape(candidates, episodes).mean(axis=1)
-        best = samples[np.argsort(value)[-max(4, candidates // 8) :]]
-        mean = 0.3 * mean + 0.7 * best.mean(axis=0)
-        deviation = 0.3 * deviation + 0.7 * np.maximum(best.std(axis=0), 0.05 * _SPREAD)
-        bar.set_postfix(
-            value=f"{value.mean():.1f}", best=f"{value.max():.1f}", success=f"{success.mean():.2f}"
-        )
-    return unpack(mean)
+        numbers = np.tile(generation * episodes + np.arange(episodes), candidates)
+        value, success = score(env, GraspDemonstrator(env.num_envs, posture=postures), seed, numbers)
+        return value.reshape(candidates, episodes).mean(axis=1), float(success.mean())
+
+    found = cross_entropy.search(play, pack(start), _SPREAD, iterations, candidates, seed, spread)
+    env.close()
+    return unpack(found)
 
 
 def main() -> None:
@@ -117,14 +117,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--task", choices=STARTS, default="grasp")
     parser.add_argument("--iterations", type=int, default=24)
     parser.add_argument("--candidates", type=int, default=48)
     parser.add_argument("--episodes", type=int, default=8, help="episodes per candidate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--spread", type=float, default=1.0, help="factor on the first spread")
     args = parser.parse_args()
-    found = search(START, args.iterations, args.candidates, args.episodes, args.seed, args.spread)
-    env = make_env("grasp", 256, autoreset=False)
+    found = search(
+        args.task,
+        STARTS[args.task],
+        args.iterations,
+        args.candidates,
+        args.episodes,
+        args.seed,
+        args.spread,
+    )
+    env = make_env(args.task, 256, autoreset=False)
     _, success = score(env, GraspDemonstrator(256, posture=found), args.seed + 1, np.arange(256))
     print(found)
     print(f"success over 256 other episodes: {success.mean():.3f}")

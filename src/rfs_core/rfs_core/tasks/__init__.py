@@ -12,13 +12,15 @@ from typing import Any
 
 from rfs_core.config import from_mapping
 from rfs_core.errors import RfsError
-from rfs_core.tasks import grasp, kit, place, pour, push_grasp, stack
+from rfs_core.tasks import grasp, kit, pinch, place, pour, power, push_grasp, stack
 
 TASKS: dict[str, ModuleType] = {
     "grasp": grasp,
     "kit": kit,
+    "pinch": pinch,
     "place": place,
     "pour": pour,
+    "power": power,
     "push_grasp": push_grasp,
     "stack": stack,
 }

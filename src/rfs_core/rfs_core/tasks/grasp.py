@@ -110,9 +110,11 @@ ARM_START: tuple[float, ...] = (0.0, -0.03, 0.0, -2.75, 0.0, 3.69, 0.0)
 """rad, where the arm's randomised start is centred: the palm above and behind the objects, looking down."""
 
 
-def draw_episode(rng: np.random.Generator, config: GraspConfig = DEFAULT) -> EpisodeStart:
+def draw_episode(
+    rng: np.random.Generator, config: GraspConfig = DEFAULT, objects: tuple[ObjectShape, ...] = OBJECTS
+) -> EpisodeStart:
     """Draws an episode's start, always in the same order, so that equal generators give equal episodes."""
-    base = OBJECTS[int(rng.integers(len(OBJECTS)))]
+    base = objects[int(rng.integers(len(objects)))]
     scale = rng.uniform(*config.object_scale, size=3)
     if base.kind != "box":
         scale[1] = scale[0]

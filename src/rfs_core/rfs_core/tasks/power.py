@@ -1,0 +1,87 @@
+"""Power: take something large deep into the hand, and lift it.
+
+One of the two types of grasp that the RFS paper evaluates. The object is enclosed: thumb and at least two
+fingertips touch it, and its centre is within 7.2 cm of the palm's surface, so that its top is at the palm.
+
+Success is that of grasp with these conditions, held for some control steps.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rfs_core.config import param
+from rfs_core.scene import Body, EpisodeStart, ObjectShape, Solid
+from rfs_core.tasks import grasp, grasp_types
+from rfs_core.tasks.grasp import MAX_EPISODE_STEPS as MAX_EPISODE_STEPS
+from rfs_core.tasks.grasp import OBSERVATION_SPEC as OBSERVATION_SPEC
+from rfs_core.tasks.grasp import observe as observe
+from rfs_core.tasks.grasp import success as success
+from rfs_core.tasks.grasp import terminated as terminated
+from rfs_core.tasks.grasp import termination_reason as termination_reason
+from rfs_core.tasks.grasp import total_reward as total_reward
+from rfs_core.world_state import WorldState
+
+NAME = "power"
+
+BODIES: tuple[Body, ...] = ()
+"""Nothing beside the object."""
+
+OBJECT_SOLIDS: tuple[Solid, ...] = ()
+"""The object is a primitive."""
+
+TARGET_BODY = ""
+"""The goal is a place in the air."""
+
+CARRIES = False
+"""The object is not carried about: friction may creep a little."""
+
+OBJECTS: tuple[ObjectShape, ...] = (
+    ObjectShape("jar", "cylinder", (0.036, 0.036, 0.050)),
+    ObjectShape("can", "cylinder", (0.033, 0.033, 0.050)),
+    ObjectShape("block", "box", (0.032, 0.032, 0.050)),
+    ObjectShape("carton", "box", (0.028, 0.036, 0.050)),
+)
+"""10 cm high, 6 to 7 cm wide."""
+
+
+@dataclass(frozen=True)
+class Config(grasp_types.GraspTypeConfig):
+    """Numbers of power."""
+
+    object_mass: tuple[float, float] = param((0.10, 0.20), doc="Mass of the object.", unit="kg")
+
+
+DEFAULT = Config()
+
+
+def draw_episode(rng: np.random.Generator, config: grasp.GraspConfig = DEFAULT) -> EpisodeStart:
+    """Draws an episode's start, always in the same order, so that equal generators give equal episodes."""
+    return grasp.draw_episode(rng, config, OBJECTS)
+
+
+def holds(state: WorldState, config: grasp_types.GraspTypeConfig = DEFAULT) -> NDArray[np.bool_]:
+    """Thumb and two fingertips touch the object, which is deep in the hand. Shape: (N,)"""
+    return np.asarray(
+        state.contacts[:, 3]
+        & (state.contacts[:, :3].sum(axis=1) >= 2)
+        & (grasp_types.palm_depth(state) < config.enclosed)
+    )
+
+
+def reward_terms(
+    state: WorldState, config: grasp_types.GraspTypeConfig = DEFAULT
+) -> dict[str, NDArray[np.float64]]:
+    """See `grasp_types.reward_terms`."""
+    return grasp_types.reward_terms(state, config, holds)
+
+
+def momentary_success(state: WorldState, config: grasp_types.GraspTypeConfig = DEFAULT) -> NDArray[np.bool_]:
+    """See `grasp_types.momentary_success`."""
+    return grasp_types.momentary_success(state, config, holds)
+
+
+def outcome(state: WorldState, config: grasp_types.GraspTypeConfig = DEFAULT) -> list[str]:
+    """See `grasp_types.outcome`."""
+    return grasp_types.outcome(state, config, holds, "lifted, not enclosed by the hand")
