@@ -76,7 +76,7 @@ class Deployment:
         """Everything printed so far."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
-    def wait_for(self, text: str, timeout_s: float = 60.0) -> None:
+    def wait_for(self, text: str, timeout_s: float = 180.0) -> None:
         """Wait until `text` was printed; fail with the output where the process ends before or time is up."""
         deadline = time.monotonic() + timeout_s
         while text not in self.output():
@@ -86,7 +86,7 @@ class Deployment:
                 pytest.fail(f"{text!r} not seen within {timeout_s} s:\n{self.output()}")
             time.sleep(0.05)
 
-    def wait(self, timeout_s: float = 120.0) -> int:
+    def wait(self, timeout_s: float = 240.0) -> int:
         """Wait for the end; returns the exit code."""
         try:
             return self.process.wait(timeout_s)
@@ -127,7 +127,7 @@ class Deployment:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        self.process.wait(10.0)
+        self.process.wait(60.0)
         return left
 
 

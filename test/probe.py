@@ -51,7 +51,7 @@ class Probe:
         """A publisher of small messages."""
         return self.node.create_publisher(message_type, topic, RELIABLE)
 
-    def wait_until(self, condition: Callable[[], Any], what: str, timeout_s: float = 30.0) -> Any:
+    def wait_until(self, condition: Callable[[], Any], what: str, timeout_s: float = 120.0) -> Any:
         """The first true value of `condition`; fails after the timeout, saying what was waited for."""
         deadline = time.monotonic() + timeout_s
         while not (value := condition()):
@@ -60,7 +60,7 @@ class Probe:
             time.sleep(0.01)
         return value
 
-    def call(self, service_type: type, service: str, timeout_s: float = 30.0, **fields: Any) -> Any:
+    def call(self, service_type: type, service: str, timeout_s: float = 120.0, **fields: Any) -> Any:
         """Call a service and return its answer."""
         client = self.node.create_client(service_type, service)
         self.wait_until(client.service_is_ready, f"service {service}", timeout_s)

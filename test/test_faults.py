@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from patience import patience
 from probe import stamp
 from sensor_msgs.msg import JointState
 
@@ -18,6 +19,7 @@ from rfs_ros.conversions import stamp_ns
 MS = 1_000_000
 HOLD_WITHIN_NS = 200 * MS
 GONE_WITHIN_S = 5.0
+"""On a machine that has the time for it: see `patience`."""
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def stop_policy_in_episode(deployment, probe, how):
         "arm": probe.listen(JointState, "arm/joint_states"),
         "episodes": probe.listen(EpisodeState, "episode/state"),
     }
-    deployment.wait_for("all nodes are there", 90.0)
+    deployment.wait_for("all nodes are there")
     if "episodes:=0" in " ".join(deployment.process.args):
         answer = probe.call(StartEpisode, "episode/start", seed=1, index=0)
         assert answer.success, answer.message
@@ -89,7 +91,7 @@ def test_the_arm_holds_when_the_policy_stands_still_and_only_a_person_arms_again
     end = next(m for m in heard["episodes"] if m.index == 1 and m.phase == EpisodeState.PHASE_FINISHED)
     assert end.outcome in (EpisodeState.OUTCOME_SUCCESS, EpisodeState.OUTCOME_FAILURE), end.reason
     deployment.interrupt()
-    assert deployment.wait(10.0) == 0
+    assert deployment.wait() == 0
 
 
 def test_a_batch_whose_policy_is_killed_holds_reports_and_ends_with_an_error(
@@ -98,7 +100,7 @@ def test_a_batch_whose_policy_is_killed_holds_reports_and_ends_with_an_error(
     deployment = deploy(checkpoint=gentle_checkpoint, episodes=50, params_file=impatient)
     heard, _ = stop_policy_in_episode(deployment, probe, signal.SIGKILL)
     assert_held_in_time(heard)
-    assert deployment.wait(40.0) == 1
+    assert deployment.wait() == 1
     after = modes(heard["safety"])
     after = after[after.index(SafetyState.HOLD) :]
     assert not {SafetyState.ARMED, SafetyState.ACTIVE} & set(after)
@@ -113,18 +115,18 @@ def test_a_batch_whose_policy_is_killed_holds_reports_and_ends_with_an_error(
 @pytest.mark.parametrize("node", ["sim_node", "gate_node"])
 def test_a_deployment_ends_with_an_error_when_the_world_or_the_gate_dies(deploy, gentle_checkpoint, node):
     deployment = deploy(checkpoint=gentle_checkpoint, episodes=200)
-    deployment.wait_for("episode 0 (1 of 200)", 90.0)
+    deployment.wait_for("episode 0 (1 of 200)")
     os.kill(deployment.pid_of(node), signal.SIGKILL)
-    assert deployment.wait(20.0) == 1
+    assert deployment.wait() == 1
     assert "ended with exit code -9 before the batch was done" in deployment.output()
     assert deployment.report()["interrupted"]
 
 
 MOMENTS = {
     "at once": lambda deployment: time.sleep(0.3),
-    "while nodes start": lambda deployment: deployment.wait_for("process started", 30.0),
-    "while waiting": lambda deployment: deployment.wait_for("waiting for", 60.0),
-    "in an episode": lambda deployment: deployment.wait_for("episode 0 (1 of 200)", 90.0),
+    "while nodes start": lambda deployment: deployment.wait_for("process started"),
+    "while waiting": lambda deployment: deployment.wait_for("waiting for"),
+    "in an episode": lambda deployment: deployment.wait_for("episode 0 (1 of 200)"),
 }
 
 
@@ -133,10 +135,10 @@ def test_ctrl_c_ends_everything_within_five_seconds_and_without_an_error(deploy,
     deployment = deploy(checkpoint=gentle_checkpoint, episodes=200, record_video="true")
     MOMENTS[moment](deployment)
     began = deployment.interrupt()
-    while deployment.processes() and time.monotonic() - began < GONE_WITHIN_S:
+    while deployment.processes() and time.monotonic() - began < patience(GONE_WITHIN_S):
         time.sleep(0.05)
     assert deployment.processes() == {}
-    assert deployment.wait(1.0) == 0, deployment.output()
+    assert deployment.wait(10.0) == 0, deployment.output()
     if moment in ("while waiting", "in an episode"):
         # Earlier, Python itself may be at its own start in some process.
         assert "Traceback" not in deployment.output()
@@ -149,9 +151,9 @@ def test_ctrl_c_ends_everything_within_five_seconds_and_without_an_error(deploy,
 
 def test_sigterm_to_the_launch_leaves_nothing_behind(deploy, gentle_checkpoint):
     deployment = deploy(checkpoint=gentle_checkpoint, episodes=200)
-    deployment.wait_for("episode 0 (1 of 200)", 90.0)
+    deployment.wait_for("episode 0 (1 of 200)")
     deployment.process.send_signal(signal.SIGTERM)
     began = time.monotonic()
-    while deployment.processes() and time.monotonic() - began < GONE_WITHIN_S:
+    while deployment.processes() and time.monotonic() - began < patience(GONE_WITHIN_S):
         time.sleep(0.05)
     assert deployment.processes() == {}

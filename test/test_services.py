@@ -13,7 +13,7 @@ def test_episodes_and_checkpoints_are_changed_by_service_between_episodes_only(
     deployment = deploy(checkpoint=gentle_checkpoint, episodes=0, real_time_factor=0.1)
     episodes = probe.listen(EpisodeState, "episode/state")
     actions = probe.listen(PolicyAction, "policy/action")
-    deployment.wait_for("all nodes are there", 90.0)
+    deployment.wait_for("all nodes are there")
 
     early = probe.call(FinishEpisode, "episode/finish", outcome=1, reason="nothing runs yet")
     assert (early.success, early.message) == (False, "no episode is running (the manager is ready)")
@@ -52,6 +52,6 @@ def test_episodes_and_checkpoints_are_changed_by_service_between_episodes_only(
     assert {a.publisher for a in actions} == {actions[0].publisher}
 
     deployment.interrupt()
-    assert deployment.wait(10.0) == 0
+    assert deployment.wait() == 0
     rows = deployment.report()["episodes"]
     assert [(row["index"], row["outcome"]) for row in rows] == [(7, "success"), (8, "aborted")]

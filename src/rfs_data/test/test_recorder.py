@@ -91,7 +91,7 @@ class Bench:
         self.recorder.tick()
 
     def until(self, condition):
-        deadline = time.monotonic() + 10.0
+        deadline = time.monotonic() + 120.0
         while not condition():
             assert time.monotonic() < deadline, list(self.recorder.events)
             time.sleep(0.01)

@@ -50,7 +50,7 @@ def test_a_signal_is_a_normal_end_that_closes_the_node(tmp_path: Path, signum: i
     process = start(tmp_path, "pass")
     time.sleep(0.3)
     process.send_signal(signum)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (0, "closed\n", "")
 
 
@@ -61,19 +61,19 @@ def test_a_signal_does_not_cut_a_running_callback(tmp_path: Path) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "in\n"
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=10)
+    out, _ = process.communicate(timeout=120)
     assert (process.returncode, out) == (0, "out\nclosed\n")
 
 
 def test_a_node_ends_itself_with_its_own_code(tmp_path: Path) -> None:
     process = start(tmp_path, "raise SystemExit(3)")
-    out, _ = process.communicate(timeout=10)
+    out, _ = process.communicate(timeout=120)
     assert (process.returncode, out) == (3, "closed\n")
 
 
 def test_an_error_of_ours_is_one_sentence_and_code_1(tmp_path: Path) -> None:
     process = start(tmp_path, "raise RfsError('the plug is out: put it in')")
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (1, "closed\n")
     assert "the plug is out: put it in" in err
     assert "Traceback" not in err
@@ -81,7 +81,7 @@ def test_an_error_of_ours_is_one_sentence_and_code_1(tmp_path: Path) -> None:
 
 def test_a_defect_keeps_its_traceback(tmp_path: Path) -> None:
     process = start(tmp_path, "1 / 0")
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert out == "closed\n"
     assert "ZeroDivisionError" in err

@@ -114,7 +114,7 @@ def test_command_writes_a_video_of_every_control_step(tmp_path):
     assert main(["--scripted", "--size", "64x48", "--out", str(out)]) == 0
     raw = subprocess.run(
         [find_ffmpeg(), "-loglevel", "error", "-i", str(out), "-f", "rawvideo", "-pix_fmt", "gray", "-"],
-        capture_output=True, check=True, timeout=20,
+        capture_output=True, check=True, timeout=120,
     ).stdout  # fmt: skip
     frames = np.frombuffer(raw, np.uint8).reshape(-1, 48, 64)
     assert len(frames) <= 65 + render.END_FRAMES

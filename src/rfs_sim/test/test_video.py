@@ -72,7 +72,7 @@ def decode(path):
         "rgb24",
         "-",
     ]
-    raw = subprocess.run(command, capture_output=True, check=True, timeout=20).stdout
+    raw = subprocess.run(command, capture_output=True, check=True, timeout=120).stdout
     return np.frombuffer(raw, np.uint8).reshape(-1, 48, 64, 3)
 
 
