@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rfs_core.errors import RfsError
-from rfs_learning import checkpoint
+from rfs_learning import checkpoint, container
 from rfs_learning.evaluate import play
 from rfs_learning.policy import Policy
 from rfs_learning.rl import ppo_runner
@@ -213,10 +213,10 @@ def test_first_update_sees_ratio_one_and_a_wrong_log_probability_is_refused(runn
     made = runner()
     for _ in made._collect():
         pass
-    made._check_ratio()
+    made._learner.check_ratio()
     made.ppo.storage.actions_log_prob[2, 5] += 0.1
     with pytest.raises(PpoError, match="must be 1"):
-        made._check_ratio()
+        made._learner.check_ratio()
     made.close()
 
 
@@ -303,7 +303,7 @@ def test_a_run_interrupted_anywhere_and_resumed_ends_with_the_same_weights(runne
         assert torch.equal(weights(second)[name], value), name
     assert second.ppo.learning_rate == whole.ppo.learning_rate < 5e-4
     assert second.counters.best_success == whole.counters.best_success
-    assert float(second._scale.scale) == float(whole._scale.scale)
+    assert float(second._learner.scale.scale) == float(whole._learner.scale.scale)
 
 
 def test_no_episode_is_trained_on_twice(runner):
@@ -336,6 +336,15 @@ def test_a_resumed_run_refuses_other_settings(runner):
         runner(resume=True, gamma=0.5)
 
 
+def test_a_run_of_several_processes_is_not_resumed_by_one(runner):
+    made = runner()
+    made.close()
+    header, tensors = container.read(made.folder.state_path)
+    container.write(made.folder.state_path, {**header, "processes": 2}, tensors)
+    with pytest.raises(RfsError, match="processes were 2, are 1"):
+        runner(resume=True)
+
+
 def test_a_value_that_is_not_finite_stops_the_run_and_leaves_the_states_and_the_last_good_checkpoint(runner):
     made = runner()
     made.env.env.poison_at = 6 + 6 + 6 + 3  # two evaluations and an iteration of 6 decisions, then the third
@@ -359,11 +368,11 @@ def test_a_value_that_is_not_finite_stops_the_run_and_leaves_the_states_and_the_
 
 def test_learning_rate_follows_the_band_of_the_kl(runner):
     made = runner(kl_band=(0.02, 0.05), learning_rate=3e-4)
-    made._adapt(0.06)
+    made._learner.adapt(0.06)
     assert made.ppo.learning_rate == pytest.approx(2e-4)
-    made._adapt(0.03)
+    made._learner.adapt(0.03)
     assert made.ppo.learning_rate == pytest.approx(2e-4)
-    made._adapt(0.01)
+    made._learner.adapt(0.01)
     assert made.ppo.optimizer.param_groups[0]["lr"] == pytest.approx(3e-4)
     made.close()
 

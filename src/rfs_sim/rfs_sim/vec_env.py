@@ -63,6 +63,8 @@ class MujocoVecEnv:
         num_envs, action_spec, observation_spec, max_episode_steps, task: see `rfs_learning.vec_env`.
         worlds: the worlds below, for cameras and demonstrators.
         episodes: the episode that each env plays now. Shape: (N,)
+        autoreset_stride: by how much its number grows when it ends; more than N where other processes play the
+            episodes between.
     """
 
     def __init__(self, task: str, worlds: Worlds, autoreset: bool = True) -> None:
@@ -74,6 +76,7 @@ class MujocoVecEnv:
         self.observation_spec: ObservationSpec = worlds.task.OBSERVATION_SPEC
         self.max_episode_steps: int = worlds.task.MAX_EPISODE_STEPS
         self.episodes = np.arange(self.num_envs)
+        self.autoreset_stride = self.num_envs
         self._seed: int | None = None
         self._steps = np.zeros(self.num_envs, dtype=np.int64)
         self._ended = np.zeros(self.num_envs, dtype=np.bool_)
@@ -220,7 +223,7 @@ class MujocoVecEnv:
         """Start the next episode of these envs, as autoreset does."""
         assert self._seed is not None
         self.episodes = self.episodes.copy()
-        self.episodes[who] += self.num_envs
+        self.episodes[who] += self.autoreset_stride
         self.worlds.reset(self._seed, self.episodes[who], who)
         self._steps[who] = 0
         self._ended[who] = False

@@ -60,3 +60,7 @@ class PpoTrainer(Node):  # type: ignore[misc]
 def main() -> None:
     """Entry point of `ros2 run rfs_learning ppo_trainer`."""
     exit_with(run_node(PpoTrainer, sys.argv))
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -34,6 +35,17 @@ class GroupGaussian(GaussianDistribution):  # type: ignore[misc]
         self.log_std_param.data.copy_(initial)
         self.register_buffer("log_std_low", low, persistent=False)
         self.register_buffer("log_std_high", high, persistent=False)
+        self.draw: Callable[[int, int], Tensor] | None = None
+        """Draws N(0, I), shape (N, size), for `sample`; None: torch's own sampling."""
+
+    def sample(self) -> Tensor:
+        """See rsl_rl."""
+        if self.draw is None:
+            sampled: Tensor = super().sample()
+            return sampled
+        mean, std = self.params
+        drawn: Tensor = (mean + std * self.draw(*mean.shape)).detach()
+        return drawn
 
     def clamp(self) -> None:
         """Move the parameter back into its range; to be called after every update.

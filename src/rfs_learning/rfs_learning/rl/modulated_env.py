@@ -7,6 +7,7 @@ any of that library's algorithms trains any modulation.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,8 @@ class ModulatedEnv(RslVecEnv):  # type: ignore[misc]
         self.max_episode_length = -(-env.max_episode_steps // layout.horizon)
         self.episode_length_buf = torch.zeros(env.num_envs, dtype=torch.long)
         self.device = "cpu"
+        self.draw: Callable[..., Tensor] = torch.randn
+        """Draws a_0 where it is not steered."""
         self.cfg: dict[str, Any] = {"task": env.task, "steering": layout.to_dict()}
         self._step_discount = gamma ** (np.arange(layout.horizon) / layout.horizon)
         self._observation: NDArray[np.float32] = np.zeros(
@@ -150,7 +153,7 @@ class ModulatedEnv(RslVecEnv):  # type: ignore[misc]
         shape = (self.num_envs, self.layout.horizon, self.layout.action_size)
         if self.layout.steers or self._base_a0 == "zero":
             return np.zeros(shape, np.float32)
-        drawn: NDArray[np.float32] = torch.randn(shape).numpy()
+        drawn: NDArray[np.float32] = self.draw(*shape).numpy()
         return drawn
 
     def _penalty(self, output: PolicyOutput) -> NDArray[np.float64]:

@@ -14,77 +14,37 @@ import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 from rsl_rl.algorithms import PPO
-from rsl_rl.storage import RolloutStorage
-from tensordict import TensorDict
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from rfs_core.config import to_mapping
-from rfs_core.errors import RfsError
 from rfs_core.specs import require_same
 from rfs_learning import checkpoint, container, training_state
 from rfs_learning.checkpoint import Checkpoint, CheckpointError
 from rfs_learning.flow import architecture_from_dict, values_left_out
 from rfs_learning.policy import Policy
 from rfs_learning.rl import actor_critic
+from rfs_learning.rl.counters import Counters, Rollout
 from rfs_learning.rl.diagnostics import SATURATED, measure, measure_switches, noise_norm, residual_share
+from rfs_learning.rl.distributed import Ranks
+from rfs_learning.rl.learner import Learner, NotFiniteError, PpoError
 from rfs_learning.rl.modulated_env import ModulatedEnv
 from rfs_learning.rl.nan_guard import NanGuard
 from rfs_learning.rl.ppo_config import MAY_CHANGE_ON_RESUME, PpoTrainerConfig
 from rfs_learning.rl.report import RunFacts, report
-from rfs_learning.rl.return_scale import ReturnScale
 from rfs_learning.run_folder import RunFolder
 from rfs_learning.steering import SteeringLayout, base_of
 from rfs_learning.vec_env import VecEnv, make_env
 
 _STATE_KIND = "ppo_training_state"
-_LEARNING_RATE_FACTOR = 1.5
-_RATIO_TOLERANCE = 1e-2
-"""|ratio - 1| before the first gradient step; rounding in batches of another size makes about 1e-4."""
 _EVALUATION_SEED = 1_000_003
 _FINAL_SEED = 2_000_003
 """Added to the seed: episodes that choose the checkpoint, and episodes that neither trained nor chose it."""
-
-
-class PpoError(RfsError):
-    """Training that cannot start or go on, with the reason."""
-
-
-@dataclasses.dataclass
-class Counters:
-    """What a run knows besides tensors; part of the training state."""
-
-    iteration: int = 0
-    """Iterations made."""
-    step: int = 0
-    """Control steps made."""
-    learning_rate: float = 0.0
-    best_success: float = -1.0
-    """Success of the best deterministic evaluation; -1 before the first."""
-    best_step: int = 0
-    evaluated_at: int = 0
-    """Control steps at the last evaluation."""
-    cpu_s: float = 0.0
-    """CPU time of this process and its threads, summed over resumed parts."""
-
-
-@dataclasses.dataclass
-class Rollout:
-    """Sums over one iteration, for the log."""
-
-    episodes: int = 0
-    successes: int = 0
-    steps: int = 0
-    """Control steps executed."""
-    reward: float = 0.0
-    a0_norm: float = 0.0
-    residual_saturated: float = 0.0
-    decisions: int = 0
 
 
 class PpoRunner:
@@ -106,7 +66,9 @@ class PpoRunner:
             if not getattr(config, field):
                 raise PpoError(f"{field} is empty; pass it, e.g. -p {field}:=PATH")
         torch.set_num_threads(config.threads)
-        self.config = config
+        self.config, self._ranks = config, Ranks.join()
+        own = self._ranks.share(config.num_envs)
+        self._first_env = own.start
         self.command = command if command is not None else shlex.join(sys.argv)
         loaded = checkpoint.load(config.base_checkpoint)
         self.base = base_of(loaded)
@@ -120,12 +82,14 @@ class PpoRunner:
             env = make_env(
                 config.engine,
                 config.task,
-                config.num_envs,
+                own.stop - own.start,
                 physics_dt=config.physics_dt,
                 disturbance=config.disturbance,
                 threads=config.threads,
             )
         self._check_base(env)
+        if not self._ranks.alone:
+            self._share_episodes(env)
         self.layout = SteeringLayout.of(
             env.action_spec, config.modulation, config.over, config.noise_clip, config.residual_bounds
         )
@@ -151,14 +115,9 @@ class PpoRunner:
             critic_sees_time=not config.bootstrap,
         )
         self.counters = Counters(learning_rate=config.learning_rate)
-        self._build()
-        path = Path(config.run_dir)
-        if config.resume:
-            self._load_state(RunFolder(path).state_path)
-            self.folder = RunFolder.resume(path, self.counters.step)
-        else:
-            self.folder = RunFolder.create(path, to_mapping(config), self.command)
-            self._save_state()
+        self.env.draw = self._ranks.randn
+        self._learner = Learner(config, self.env, self.layout, self._ranks)
+        self.folder = self._open_folder(Path(config.run_dir))
         self._guard = NanGuard(int(self.env.max_episode_length))
         self._cpu = time.process_time()
         self._bar = tqdm(
@@ -170,6 +129,7 @@ class PpoRunner:
             # A log file gets a line now and then instead of ten a second.
             mininterval=0.1 if sys.stderr.isatty() else 10.0,
             dynamic_ncols=True,
+            disable=not self._ranks.first,
         )
         self.done = False
         """Whether the budget is spent, the best checkpoint measured and the report written."""
@@ -205,6 +165,7 @@ class PpoRunner:
         self._work.close()
         self._bar.close()
         self.folder.close()
+        self._ranks.leave()
 
     def checkpoint(self, results: dict[str, Any] | None = None) -> Checkpoint:
         """The policy of now, deterministic, as a checkpoint."""
@@ -220,7 +181,33 @@ class PpoRunner:
             results=results or {},
         )
 
+    @property
+    def ppo(self) -> PPO:
+        """rsl_rl's algorithm: actor, critic, optimiser, storage."""
+        return self._learner.ppo
+
     # --- set-up ---
+
+    def _open_folder(self, path: Path) -> RunFolder:
+        """Start a new run, or continue the one that is there. Only the first process writes."""
+        folder = RunFolder(path)
+        if self.config.resume:
+            self._load_state(folder.state_path)
+            return RunFolder.resume(path, self.counters.step) if self._ranks.first else folder
+        if self._ranks.first:
+            folder = RunFolder.create(path, to_mapping(self.config), self.command)
+        self.folder = folder
+        self._save_state()
+        return folder
+
+    def _share_episodes(self, env: VecEnv) -> None:
+        """See to it that the processes play different episodes, those that one process would play."""
+        if not hasattr(env, "autoreset_stride"):
+            raise PpoError(
+                f"engine {self.config.engine!r} cannot be shared by {self._ranks.world} processes: its "
+                f"environments have no autoreset_stride; start without torchrun"
+            )
+        env.autoreset_stride = self.config.num_envs
 
     def _check_base(self, env: VecEnv) -> None:
         header, base_id = self.base.header, self.base.id
@@ -236,43 +223,6 @@ class PpoRunner:
         ):
             require_same(spec, needed, f"{what} of checkpoint {base_id} and of the environment (other)", hint)
 
-    def _build(self) -> None:
-        """Networks, optimiser, storage and generator at step 0."""
-        config, env = self.config, self.env
-        # rsl_rl samples from torch's global generator.
-        torch.manual_seed(config.seed)
-        observations = env.reset(config.seed, np.arange(env.num_envs))
-        actor = actor_critic.make_actor(
-            observations,
-            self.layout,
-            [config.actor_width] * config.actor_layers,
-            (config.noise_std, *config.noise_std_range),
-            (config.residual_std, *config.residual_std_range),
-        )
-        critic = actor_critic.make_critic(observations, [config.critic_width] * config.critic_layers)
-        for model in (actor, critic):
-            actor_critic.freeze_normalizer_after(model, config.normalizer_steps // self.layout.horizon)
-        decisions = int(env.max_episode_length)
-        storage = RolloutStorage("rl", env.num_envs, decisions, observations, [env.num_actions])
-        self.ppo = PPO(
-            actor,
-            critic,
-            storage,
-            num_learning_epochs=config.epochs,
-            num_mini_batches=max(1, round(env.num_envs * decisions / config.minibatch)),
-            clip_param=config.clip,
-            gamma=config.gamma,
-            lam=config.lam,
-            value_loss_coef=config.value_loss,
-            entropy_coef=config.entropy,
-            learning_rate=config.learning_rate,
-            max_grad_norm=config.gradient_clip,
-            use_clipped_value_loss=False,
-            # The rate is adapted here, once per iteration, to a band of the KL.
-            schedule="fixed",
-        )
-        self._scale = ReturnScale(env.num_envs, config.gamma)
-
     # --- the run ---
 
     def _run(self) -> Generator[None, None, None]:
@@ -282,7 +232,11 @@ class PpoRunner:
             self._save_state()
         while counters.step < config.budget:
             rollout = yield from self._collect()
-            losses = self._update()
+            try:
+                losses = self._learner.update(counters.iteration)
+            except NotFiniteError as error:
+                self._stop(str(error))
+            counters.learning_rate = self.ppo.learning_rate
             yield
             counters.iteration += 1
             counters.step += rollout.steps
@@ -293,35 +247,26 @@ class PpoRunner:
 
     def _collect(self) -> Generator[None, None, Rollout]:
         """One episode in every environment, into the storage."""
-        ppo, env, rollout = self.ppo, self.env, Rollout()
+        learner, env, rollout = self._learner, self.env, Rollout()
         decisions = int(env.max_episode_length)
         # Fresh episodes in every iteration; with autoreset an environment plays at most one per decision.
-        first = self.counters.iteration * env.num_envs * decisions
-        ppo.train_mode()
-        ppo.storage.clear()
-        self._scale.restart()
-        episodes = first + np.arange(env.num_envs)
+        first = self.counters.iteration * self.config.num_envs * decisions
+        learner.begin()
+        episodes = first + self._first_env + np.arange(env.num_envs)
         observations = env.reset(self.config.seed, episodes)
         self._guard.restart(seed=np.array(self.config.seed), episode=episodes)
         for _ in range(decisions):
             with torch.inference_mode():
                 physical = env.observation
-                z = ppo.act(observations)
+                z = learner.act(observations)
                 observations, reward, done, extras = env.step(z)
                 self._remember(physical, z, extras, reward, done)
-                self._scale.observe(reward, done)
-                scaled = reward / self._scale.scale.float()
-                if self.config.bootstrap:
-                    value = ppo.critic(extras["final"]).squeeze(-1)
-                    discount = self.config.gamma ** (extras["executed"] / self.layout.horizon)
-                    scaled = scaled + extras["time_outs"] * discount * value
-                # Without "time_outs", which rsl_rl would bootstrap from the value before the decision.
-                ppo.process_env_step(observations, scaled, done, {})
+                learner.take(observations, reward, done, extras)
             self._count(rollout, reward, done, extras)
             yield
         with torch.inference_mode():
-            ppo.compute_returns(observations)
-        return rollout
+            learner.finish(observations)
+        return rollout.over(self._ranks)
 
     def _remember(
         self, physical: np.ndarray[Any, Any], z: Tensor, extras: dict[str, Any], reward: Tensor, done: Tensor
@@ -337,8 +282,9 @@ class PpoRunner:
         if problem:
             self._stop(problem)
 
-    def _stop(self, problem: str) -> None:
-        path = self._guard.dump(self.folder.path / "not_finite.npz")
+    def _stop(self, problem: str) -> NoReturn:
+        name = "not_finite.npz" if self._ranks.first else f"not_finite_{self._ranks.rank}.npz"
+        path = self._guard.dump(self.folder.path / name)
         raise PpoError(
             f"iteration {self.counters.iteration}: {problem}; the last decisions are in {path}, the last "
             f"good state in {self.folder.state_path}: look at them, lower learning_rate, or resume"
@@ -355,79 +301,6 @@ class PpoRunner:
         rollout.a0_norm += float(noise_norm(output).mean())
         rollout.residual_saturated += float((share >= SATURATED).mean()) if share.size else 0.0
 
-    def _update(self) -> dict[str, float]:
-        """Gradient steps on the stored iteration; then everything that must not change within one."""
-        ppo = self.ppo
-        observations, mean, std = self._check_ratio()
-        variance = self._explained_variance()
-        ppo.eval_mode()  # keeps rsl_rl from updating the normalisers before the KL is measured
-        losses = ppo.update()
-        distribution = actor_critic.distribution(ppo.actor)
-        distribution.clamp()
-        ppo.train_mode()
-        for model in (ppo.actor, ppo.critic):
-            for name, parameter in model.named_parameters():
-                if not bool(parameter.isfinite().all()):
-                    self._stop(f"{name} is not finite after the update")
-        with torch.no_grad():
-            self._distribution(observations)
-            kl = float(distribution.kl_divergence((mean, std), distribution.params).mean())
-        self._adapt(kl)
-        ppo.actor.update_normalization(observations)
-        ppo.critic.update_normalization(observations)
-        self._scale.commit()
-        return {
-            "kl": kl,
-            "value_loss": losses["value"],
-            "surrogate_loss": losses["surrogate"],
-            "explained_variance": variance,
-        }
-
-    def _distribution(self, observations: TensorDict) -> None:
-        """Set the actor's distribution to the one under these observations."""
-        actor = self.ppo.actor
-        actor_critic.distribution(actor).update(actor.mlp(actor.get_latent(observations)))
-
-    def _check_ratio(self) -> tuple[TensorDict, Tensor, Tensor]:
-        """Assert that every stored log-probability is that of the executed z under the present policy."""
-        storage, actor = self.ppo.storage, self.ppo.actor
-        observations = storage.observations.flatten(0, 1)
-        assert storage.distribution_params is not None
-        mean, std = (parameter.flatten(0, 1).clone() for parameter in storage.distribution_params)
-        with torch.no_grad():
-            self._distribution(observations)
-            log_prob = actor.get_output_log_prob(storage.actions.flatten(0, 1))
-            ratio = torch.exp(log_prob - storage.actions_log_prob.flatten())
-        worst = float((ratio - 1).abs().max())
-        if not worst <= _RATIO_TOLERANCE:
-            raise PpoError(
-                f"iteration {self.counters.iteration}: the probability ratio before the first gradient step "
-                f"is off by {worst:.3g}, must be 1: the log-probability is not that of the executed sample"
-            )
-        return observations, mean, std
-
-    def _explained_variance(self) -> float:
-        storage = self.ppo.storage
-        variance = storage.returns.var()
-        return (
-            float(1 - (storage.returns - storage.values).var() / variance) if variance > 0 else float("nan")
-        )
-
-    def _adapt(self, kl: float) -> None:
-        """Hold the KL of an update in its band."""
-        (low, high), (least, most) = self.config.kl_band, self.config.learning_rate_range
-        rate = self.ppo.learning_rate
-        if kl > high:
-            rate = max(least, rate / _LEARNING_RATE_FACTOR)
-        elif kl < low:
-            rate = min(most, rate * _LEARNING_RATE_FACTOR)
-        self._set_learning_rate(rate)
-
-    def _set_learning_rate(self, rate: float) -> None:
-        self.counters.learning_rate = self.ppo.learning_rate = rate
-        for group in self.ppo.optimizer.param_groups:
-            group["lr"] = rate
-
     # --- evaluation, log ---
 
     def _evaluate_and_log(self, rollout: Rollout, losses: dict[str, float]) -> Generator[None, None, None]:
@@ -437,18 +310,22 @@ class PpoRunner:
         if counters.best_success < 0 or due:
             counters.evaluated_at = counters.step
             now = self.checkpoint()
-            policy = Policy.from_checkpoint(now, a0=config.base_a0)
-            figures = yield from measure(
-                policy, self.layout, self.env.env, config.seed + _EVALUATION_SEED, config.evaluation_episodes
-            )
-            success, mean_return = figures["success_rate"], figures["mean_return"]
+            if self._ranks.first:
+                policy, seed = Policy.from_checkpoint(now, a0=config.base_a0), config.seed + _EVALUATION_SEED
+                figures = yield from measure(
+                    policy, self.layout, self.env.env, seed, config.evaluation_episodes
+                )
+                success, mean_return = figures["success_rate"], figures["mean_return"]
+            success, mean_return = self._ranks.of_first([success, mean_return])
             if success > counters.best_success:
                 counters.best_success, counters.best_step = success, counters.step
-                checkpoint.save(self.best_path, now)
+                if self._ranks.first:
+                    checkpoint.save(self.best_path, now)
         counters.cpu_s += time.process_time() - self._cpu
         self._cpu = time.process_time()
-        std = actor_critic.distribution(self.ppo.actor).log_std_param.detach().exp()
-        noise, residual, _ = torch.split(std, list(self.layout.groups.values()))
+        if not self._ranks.first:
+            return
+        noise, residual, _ = torch.split(self._learner.std, list(self.layout.groups.values()))
         made = max(rollout.decisions, 1)
         nan = float("nan")
         self.folder.log(
@@ -465,7 +342,7 @@ class PpoRunner:
                 "ppo/value_loss": losses.get("value_loss", nan),
                 "ppo/surrogate_loss": losses.get("surrogate_loss", nan),
                 "ppo/explained_variance": losses.get("explained_variance", nan),
-                "ppo/return_scale": float(self._scale.scale),
+                "ppo/return_scale": float(self._learner.scale.scale),
                 "ppo/noise_std": float(noise.mean()) if len(noise) else nan,
                 "ppo/residual_std": float(residual.mean()) if len(residual) else nan,
                 "cpu_s": counters.cpu_s,
@@ -478,6 +355,8 @@ class PpoRunner:
 
     def _finish(self) -> Generator[None, None, None]:
         """Measure the best checkpoint on episodes that did not choose it, and write the report."""
+        if not self._ranks.first:
+            return
         best = checkpoint.load(self.best_path)
         figures: dict[str, Any] = {}
         if self.config.final_episodes:
@@ -504,10 +383,9 @@ class PpoRunner:
 
     # --- interruption and resume ---
 
-    def _modules(self) -> dict[str, nn.Module]:
-        return {"actor": self.ppo.actor, "critic": self.ppo.critic, "return_scale": self._scale}
-
     def _save_state(self) -> None:
+        if not self._ranks.first:
+            return
         training_state.save(
             self.folder.state_path,
             _STATE_KIND,
@@ -516,8 +394,9 @@ class PpoRunner:
                 "config": to_mapping(self.config),
                 "command": self.command,
                 "base": self.base.id,
+                "processes": self._ranks.world,
             },
-            self._modules(),
+            self._learner.modules,
             self.ppo.optimizer,
             torch.default_generator,
         )
@@ -532,12 +411,14 @@ class PpoRunner:
         ]
         if header["base"] != self.base.id:
             differences.append(f"base policy was {header['base']}, is {self.base.id}")
+        if header.get("processes", 1) != self._ranks.world:
+            differences.append(f"processes were {header.get('processes', 1)}, are {self._ranks.world}")
         if differences:
             raise CheckpointError(
                 f"{path}: belongs to another run: {'; '.join(differences)}: pass the same settings, or start "
                 f"a new run_dir"
             )
-        training_state.restore(tensors, self._modules(), self.ppo.optimizer, torch.default_generator)
+        training_state.restore(tensors, self._learner.modules, self.ppo.optimizer, torch.default_generator)
         self.counters = Counters(**header["counters"])
-        self._set_learning_rate(self.counters.learning_rate)
+        self._learner.set_learning_rate(self.counters.learning_rate)
         self.command = str(header["command"])

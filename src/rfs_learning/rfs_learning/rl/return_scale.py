@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from rfs_learning.rl.distributed import Ranks
+
 
 class ReturnScale(nn.Module):
     """Running standard deviation of G_t = r_t + gamma G_{t-1}, where G starts anew with each episode.
@@ -18,9 +20,9 @@ class ReturnScale(nn.Module):
     squares: Tensor
     running: Tensor
 
-    def __init__(self, num_envs: int, gamma: float) -> None:
+    def __init__(self, num_envs: int, gamma: float, ranks: Ranks | None = None) -> None:
         super().__init__()
-        self.gamma = gamma
+        self.gamma, self._ranks = gamma, ranks or Ranks()
         self.register_buffer("scale", torch.ones((), dtype=torch.float64))
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("mean", torch.zeros((), dtype=torch.float64))
@@ -35,11 +37,13 @@ class ReturnScale(nn.Module):
         """Take in the rewards of one decision. Shape: (N,), (N,) bool."""
         self.running.copy_(reward.double() + self.gamma * self.running)
         values = self.running
-        count, mean = values.numel(), values.mean()
+        count = values.numel() * self._ranks.world
+        mean = self._ranks.sum(values.sum()) / count
+        squares = self._ranks.sum(((values - mean) ** 2).sum())
         # Chan et al., "Algorithms for computing the sample variance": two sets of samples into one.
         total = self.count + count
         delta = mean - self.mean
-        self.squares += ((values - mean) ** 2).sum() + delta**2 * self.count * count / total
+        self.squares += squares + delta**2 * self.count * count / total
         self.mean += delta * count / total
         self.count.copy_(total)
         self.running[done] = 0.0

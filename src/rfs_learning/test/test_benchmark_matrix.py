@@ -1,0 +1,209 @@
+"""The matrix as a user runs it: bad arguments, kills, cells that go on, losers with more budget."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rfs_learning import checkpoint
+from rfs_learning.benchmark import cell as cells
+from rfs_learning.benchmark import cli, matrix
+from rfs_learning.benchmark.cell import Cell
+from rfs_learning.benchmark.executor import Outcome
+from rfs_learning.benchmark.matrix import Matrix
+from rfs_learning.rl import ppo_runner
+from rfs_learning.run_folder import RunFolder
+
+sys.path.insert(0, str(Path(__file__).parent))
+import toy_engine
+
+PATIENCE_S = 200
+"""For what takes seconds on an idle machine."""
+
+
+@pytest.fixture
+def base(tmp_path, toy_checkpoint):
+    path = tmp_path / "base.safetensors"
+    checkpoint.save(path, toy_checkpoint(task="grasp", action_spec=toy_engine.ACTION))
+    return path
+
+
+def until(condition):
+    """Wait for a condition, not for a time."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+# --- bad input ---
+
+
+def said(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*arguments, "--no-figures"])
+    assert ended.value.code == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
+def test_unknown_task_and_method_list_the_known_ones(capsys, tmp_path):
+    error = said(capsys, "--tasks", "stak", "--out", str(tmp_path))
+    assert "task 'stak' does not exist; did you mean 'stack'? known: grasp, kit, place," in error
+    error = said(capsys, "--methods", "rsf", "--out", str(tmp_path))
+    assert "method 'rsf' does not exist; did you mean 'rfs'? known: base, noise," in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_base_that_is_missing_or_misspelt_is_named(capsys, tmp_path):
+    error = said(capsys, "--tasks", "stack", "--base", f"stack={tmp_path}/none", "--out", str(tmp_path))
+    assert f"{tmp_path}/none: there is no base policy of stack; name one with --base stack=PATH" in error
+    for wrong in ("stack", "place=x"):
+        error = said(capsys, "--tasks", "stack", "--base", wrong, "--out", str(tmp_path))
+        assert f"--base {wrong}: must be TASK=PATH, TASK one of stack" in error
+
+
+def test_a_budget_of_nothing_is_refused(capsys, tmp_path):
+    assert "--budget is 0, must be at least 1" in said(capsys, "--budget", "0", "--out", str(tmp_path))
+
+
+def test_a_report_of_nothing_says_so(capsys, tmp_path):
+    assert "no cell has a result yet" in said(capsys, "--report-only", "--out", str(tmp_path))
+
+
+# --- order ---
+
+
+class Instantly:
+    """An executor that makes nothing and fails what it is told to."""
+
+    def __init__(self, *failing):
+        self.failing, self.ran = failing, []
+
+    def run(self, jobs):
+        for job in jobs:
+            name = f"{job.folder.parent.parent.name} {job.folder.parent.name} {job.folder.name} {job.stage}"
+            self.ran.append(name)
+            yield Outcome(job, "broken" if name in self.failing else "")
+
+
+def matrix_of(tmp_path, base, **changes):
+    given = {"tasks": ("stack", "place"), "methods": ("base", "rfs"), "seeds": (0, 1)}
+    return Matrix(**{**given, **changes}, out=tmp_path, bases={"stack": base, "place": base})
+
+
+def test_every_task_has_its_first_seed_before_any_has_its_second(tmp_path, base):
+    ran = Instantly()
+    matrix.make(matrix_of(tmp_path, base).cells(), ran, ["run"])
+    assert ran.ran == [
+        f"{task} {method} seed_{seed} run"
+        for seed in (0, 1)
+        for task in ("stack", "place")
+        for method in ("base", "rfs")
+    ]
+
+
+def test_a_cell_that_fails_is_left_alone_afterwards(tmp_path, base):
+    ran = Instantly("stack rfs seed_0 run")
+    failed = matrix.make(matrix_of(tmp_path, base, tasks=("stack",), seeds=(0,)).cells(), ran)
+    assert [outcome.error for outcome in failed] == ["broken"]
+    assert ran.ran == [
+        "stack base seed_0 run",
+        "stack rfs seed_0 run",
+        "stack base seed_0 diagnose",
+        "stack base seed_0 film",
+    ]
+
+
+def test_losers_go_on_from_what_they_have_in_a_cell_of_their_own(tmp_path, base):
+    made = matrix_of(
+        tmp_path, base, tasks=("stack",), methods=("base", "noise", "residual", "rfs"), seeds=(0,)
+    )
+    rates = {"base": 0.1, "noise": 0.9, "residual": 0.95, "rfs": 0.95}
+    for cell in made.cells():
+        config = cell.config
+        (cell.path / "train").mkdir()
+        (cell.path / "train" / "state").write_text(config.method)
+        told = {"budget": config.budget, "episodes": 1024, "success_rate": rates[config.method]}
+        (cell.path / "evaluation.json").write_text(json.dumps(told))
+    (loser,) = made.losers(3)  # residual is not behind, base is not trained
+    assert loser.path == tmp_path / "stack" / "noise" / "seed_0_x3"
+    assert loser.config.budget == 3 * 430_000
+    assert (loser.path / "train" / "state").read_text() == "noise"
+    (loser.path / "train" / "state").write_text("further")
+    (again,) = made.losers(3)
+    assert (again.path / "train" / "state").read_text() == "further"
+
+
+# --- kills ---
+
+
+BUDGET = 64 * 11 * 8
+"""Control steps of eight iterations, or a few more where an episode ends early."""
+
+
+def command(base, out):
+    return [
+        sys.executable, "-m", "rfs_learning.benchmark.cli", "--tasks", "grasp", "--methods", "rfs",
+        "--base", f"grasp={base}", "--out", str(out), "--budget", str(BUDGET), "--num-envs", "64",
+        "--engine", "toy", "--episodes", "64", "--stages", "run", "--workers", "1", "--no-figures",
+    ]  # fmt: skip
+
+
+def started(base, out, engine):
+    """The matrix, and the process of its cell; environments wait within the fourth iteration from here."""
+    environment, holding = toy_engine.install(engine), engine / "holding"
+    holding.unlink(missing_ok=True)
+    (engine / "hold").touch()
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    running = subprocess.Popen(command(base, out), env=environment, **quiet)
+    until(lambda: holding.exists() and holding.read_text().isdigit())
+    return running, int(holding.read_text())
+
+
+def test_after_kill_9_of_cell_and_matrix_the_same_command_goes_on_to_the_same_end(
+    tmp_path, base, monkeypatch
+):
+    engine, out = tmp_path / "engine", tmp_path / "out"
+    cell = Cell(out / "grasp" / "rfs" / "seed_0")
+    train = RunFolder(cell.path / "train")
+
+    running, child = started(base, out, engine)
+    os.kill(child, signal.SIGKILL)
+    assert running.wait(PATIENCE_S) == 1  # the matrix says which cell failed
+    assert not cell.done("run")
+    assert len(train.metrics()) == 1 + 3  # before the first iteration, and after each that is complete
+
+    running, child = started(base, out, engine)
+    running.kill()
+    running.wait(PATIENCE_S)
+    until(lambda: not Path(f"/proc/{child}").exists())  # its orphan sees that, and leaves
+    assert not cell.done("run")
+    kept = [row["step"] for row in train.metrics()]
+    assert len(kept) == 1 + 3 + 3
+
+    (engine / "hold").unlink()
+    subprocess.run(command(base, out), env=toy_engine.install(engine), check=True, timeout=PATIENCE_S)
+    assert cell.done("run")
+    steps = [row["step"] for row in train.metrics()]
+    assert steps[: len(kept)] == kept
+    assert steps == sorted(set(steps))
+
+    def make_env(engine, task, num_envs, **options):
+        return toy_engine.make_env(task, num_envs, **options)
+
+    monkeypatch.setattr(cells, "make_env", make_env)
+    monkeypatch.setattr(ppo_runner, "make_env", make_env)
+    straight = Cell.create(tmp_path / "straight", cell.config)
+    straight.make("run")
+    one, other = cell.result(), straight.result()
+    for measured in (one["evaluation"], other["evaluation"], *one["curve"], *other["curve"]):
+        measured.pop("cpu_s")
+    for wanted in ("evaluation", "curve", "steps"):
+        assert one[wanted] == other[wanted], wanted
