@@ -34,7 +34,7 @@ from rfs_perception.frame import Frame
 from rfs_perception.nodes import messages
 from rfs_perception.realsense_config import RealSenseConfig
 from rfs_perception.stamps import StampMap
-from rfs_ros import params
+from rfs_ros import hand_over, params
 from rfs_ros.run import exit_with, run_node
 
 OnPoints = Callable[[int, NDArray[np.float32]], None]
@@ -54,6 +54,7 @@ class RealSenseNode(LifecycleNode):
         """
         super().__init__("realsense_node")
         self._on_points = on_points
+        self._give = hand_over.offer(self, "perception/points")
         self._config: RealSenseConfig | None = None
         self._refusal = ""
         """Why this node cannot be configured."""
@@ -73,7 +74,7 @@ class RealSenseNode(LifecycleNode):
         self._said = ""
 
         large = messages.LARGE
-        self._publish_points = self.create_publisher(PointCloud2, "perception/points", large).publish
+        self._points = self.create_publisher(PointCloud2, "perception/points", large)
         self._publish_colour = self.create_publisher(
             CompressedImage, "camera/color/compressed", large
         ).publish
@@ -135,6 +136,7 @@ class RealSenseNode(LifecycleNode):
     def destroy_node(self) -> None:
         """The camera before the publishers: a recording is finished."""
         self._close()
+        hand_over.withdraw(self, "perception/points")
         super().destroy_node()
 
     def _stop(self) -> None:
@@ -228,7 +230,9 @@ class RealSenseNode(LifecycleNode):
             return
         self._problem = ""
         self._clouds += 1
-        self._publish_points(messages.cloud_msg(stamp_ns, points))
+        self._give(stamp_ns, points)
+        if self._points.get_subscription_count():
+            self._points.publish(messages.cloud_msg(stamp_ns, points))
         if self._on_points is not None:
             self._on_points(stamp_ns, points)
 
