@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from rfs_control.correction_config import CorrectionNodeConfig
 from rfs_control.episode_config import EpisodeConfig
 from rfs_control.policy_config import PolicyConfig
 from rfs_core.config import from_mapping
 from rfs_core.gate_config import GateConfig
 from rfs_core.tasks import TASKS
 from rfs_data.recorder_config import RecorderConfig
+from rfs_drivers.spacemouse import SpaceMouseConfig
 from rfs_sim.sim_config import SimConfig
 
 ROOT = Path(__file__).parent.parent
@@ -94,3 +96,14 @@ def test_the_steered_checkpoint_is_deployed_where_one_is_shipped(deploy, tmp_pat
         deploy.chosen_checkpoint("rfs", tmp_path, "push")
     with pytest.raises(RuntimeError, match="shipped: none"):
         deploy.chosen_checkpoint("", tmp_path, "pour")
+
+
+CORRECTIONS = yaml.safe_load((ROOT / "config" / "corrections.yaml").read_text())
+
+
+@pytest.mark.parametrize(
+    ("node", "config"), [("correction_node", CorrectionNodeConfig), ("spacemouse_node", SpaceMouseConfig)]
+)
+def test_every_key_of_the_corrections_is_known_and_has_the_default_of_its_class(node, config):
+    assert from_mapping(config, CORRECTIONS[f"/**/{node}"]["ros__parameters"]) == config()
+    assert len(CORRECTIONS) == 2
