@@ -122,7 +122,7 @@ class FrankaConfig:
         "stays within 200 ms.",
         unit="s",
         low=0.05,
-        high=0.2,
+        high=0.18,
     )
     stale_state: float = param(
         0.1,

@@ -97,7 +97,11 @@ class LeapConfig:
         high=5.0,
     )
     hold_after: float = param(
-        0.15, doc="Age of the newest target at which the fingers stop.", unit="s", low=0.05, high=0.2
+        0.15,
+        doc="Age of the newest target at which the fingers stop; with one cycle more it stays within 200 ms.",
+        unit="s",
+        low=0.05,
+        high=0.165,
     )
     stale_state: float = param(
         0.12, doc="Age of the newest measurement at which the fingers stop.", unit="s", low=0.05, high=0.5

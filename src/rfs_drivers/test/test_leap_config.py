@@ -19,7 +19,7 @@ def test_defaults_are_allowed() -> None:
     [
         ({"current": 0.6}, r"0.6 A, allowed: 0.05 to 0.55 A"),
         ({"p_gain": 5000}, r"5000, allowed: 50 to 2000"),
-        ({"hold_after": 0.3}, r"allowed: 0.05 to 0.2 s"),
+        ({"hold_after": 0.3}, r"allowed: 0.05 to 0.165 s"),
         ({"rate": 100.0}, r"allowed: 30.0 to 60.0 Hz"),
         ({"derate_to": 70.0}, r"allowed: 31.0 to 69.0"),
         ({"curent": 0.3}, r"did you mean 'current'"),
@@ -64,7 +64,8 @@ def test_gains_and_limits_are_the_hand_s_unless_a_joint_has_its_own() -> None:
 
 def test_hard_limits_hold_even_at_the_ends_of_their_ranges() -> None:
     highest = {field.name: field.high for field in describe(LeapConfig)}
-    assert highest["hold_after"] == 0.2
+    lowest = {field.name: field.low for field in describe(LeapConfig)}
+    assert highest["hold_after"] + 1.0 / lowest["rate"] <= 0.2
     assert highest["current"] == 0.55
     assert highest["max_speed"] == 8.48
     assert highest["derate_to"] < 70.0, "a servo shuts down by itself at 70 degrees"
