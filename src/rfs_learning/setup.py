@@ -21,6 +21,7 @@ setup(
             "distill_trainer=rfs_learning.nodes.distill_trainer:main",
             "evaluate=rfs_learning.evaluate:main",
             "benchmark=rfs_learning.benchmark.cli:main",
+            "benchmark_map=rfs_learning.benchmark.map:main",
             "benchmark_policy=rfs_learning.benchmark_policy:main",
             "publish=rfs_learning.publish:main",
             "td3bc_trainer=rfs_learning.nodes.td3bc_trainer:main",

@@ -33,7 +33,7 @@ TASK_SETTINGS: dict[str, TaskSettings] = {
     "grasp": TaskSettings(noise_std=0.5, residual_std=0.12),
     "place": TaskSettings(budget=430_000),
     "kit": TaskSettings(budget=600_000),
-    "push_grasp": TaskSettings(budget=1_000_000),
+    "push_grasp": TaskSettings(budget=800_000),
     "stack": TaskSettings(budget=430_000),
     "pour": TaskSettings(budget=1_000_000),
 }
