@@ -48,7 +48,7 @@ HIDDEN_BELOW = 10
 """Pixels: with fewer the object counts as hidden."""
 BOARD = range(20, 25)
 """Images of an episode before which a board is held."""
-ANSWER_S = 30.0
+ANSWER_S = 120.0
 
 
 @dataclass
@@ -111,7 +111,18 @@ class Desk:
         )
         names = {"tracker": arguments.tracker, "weights": arguments.weights, "calibration": str(path)}
         given = [part for name, value in names.items() if value for part in ("-p", f"{name}:={value}")]
-        rclpy.init(args=["--ros-args", "-r", "__ns:=/evaluate_reward", *given, "-p", "rate:=30.0"])
+        rclpy.init(
+            args=[
+                "--ros-args",
+                "-r",
+                "__ns:=/evaluate_reward",
+                *given,
+                "-p",
+                "rate:=30.0",
+                "-p",
+                "silent_after:=60.0",
+            ]
+        )
         self.reward = RewardNode()
         self._node = rclpy.create_node("desk", namespace="/evaluate_reward")
         publish = self._node.create_publisher
@@ -138,7 +149,8 @@ class Desk:
 
     def _on_reward(self, message: Reward) -> None:
         with self._answered:
-            self._answers = {stamp_ns(message.header.stamp): message}
+            # Between images the node may say that none come; that is no answer to one.
+            self._answers[stamp_ns(message.header.stamp)] = message
             self._answered.notify_all()
 
     def show(
@@ -164,7 +176,9 @@ class Desk:
         with self._answered:
             if not self._answered.wait_for(lambda: stamp in self._answers, timeout=ANSWER_S):
                 raise RfsError(f"no reward within {ANSWER_S:g} s")
-            return self._answers[stamp]
+            answer = self._answers[stamp]
+            self._answers.clear()
+            return answer
 
     def close(self) -> None:
         """The node ends."""
@@ -176,9 +190,9 @@ class Desk:
 
 
 def with_board(colour: NDArray[np.uint8], depth: NDArray[np.float32], labels: NDArray[np.uint8]) -> None:
-    """Hold a white board 40 cm before the camera over all but the image's rim."""
+    """Hold a white board 40 cm before the camera, over all but the outermost pixels."""
     height, width = depth.shape
-    rows, columns = slice(height // 12, -height // 12), slice(width // 12, -width // 12)
+    rows, columns = slice(4, height - 4), slice(4, width - 4)
     colour[rows, columns], depth[rows, columns], labels[rows, columns] = 235, 0.4, 0
 
 

@@ -64,6 +64,7 @@ class CalibrateCamera(Node):
                 f"{self._config.print_board}: print it, then measure a square (here {board.square} m)"
             )
             raise SystemExit(0)
+        self._camera_status = f"{self.get_namespace().strip('/')}/realsense_node: camera".lstrip("/")
         self._serial = self._config.serial
         self._intrinsics: Intrinsics | None = None
         self._arm = ArmHistory()
@@ -78,7 +79,7 @@ class CalibrateCamera(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.name.endswith("realsense_node: camera") and not self._serial:
+            if status.name == self._camera_status and not self._serial:
                 serial = {v.key: v.value for v in status.values}.get("serial", "none")
                 self._serial = serial if serial != "none" else ""
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -52,8 +53,9 @@ _JOIN_S = 30.0
 class RewardNode(LifecycleNode):
     """Wires RewardEstimator to topics."""
 
-    def __init__(self) -> None:
-        super().__init__("reward_node")
+    def __init__(self, **options: Any) -> None:
+        """Args: options: of rclpy's Node, such as context."""
+        super().__init__("reward_node", **options)
         self.refusal = ""
         """Why this node cannot be configured."""
         self._config: RewardConfig | None = None
@@ -65,7 +67,8 @@ class RewardNode(LifecycleNode):
         self._estimator: RewardEstimator | None = None
         self._serial = ""
         """Of the camera that the calibration is true of."""
-        self._foreign = ""
+        self._camera_status = f"{self.get_namespace().strip('/')}/realsense_node: camera".lstrip("/")
+        self.foreign = ""
         """Why the camera that is running is not that one."""
         labels = self._config is not None and self._config.tracker == "labels"
         self.uses_labels = labels
@@ -223,6 +226,11 @@ class RewardNode(LifecycleNode):
         self._restart = True
 
     @property
+    def restarting(self) -> bool:
+        """Whether the next image begins anew."""
+        return self._restart
+
+    @property
     def last_mask(self) -> NDArray[np.bool_] | None:
         """What the tracker saw in the last image."""
         return self._last.mask if self._last is not None else None
@@ -234,10 +242,10 @@ class RewardNode(LifecycleNode):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.name.endswith("realsense_node: camera"):
+            if status.name == self._camera_status:
                 serial = {v.key: v.value for v in status.values}.get("serial", "none")
                 foreign = serial not in ("none", self._serial) and bool(self._serial)
-                self._foreign = (
+                self.foreign = (
                     f"the calibration is of camera {self._serial!r}, images come from {serial!r}"
                     if foreign
                     else ""
@@ -273,8 +281,8 @@ class RewardNode(LifecycleNode):
             self._restart = False
             self._estimator.restart()
         try:
-            if self._foreign:
-                raise PerceptionError(self._foreign)
+            if self.foreign:
+                raise PerceptionError(self.foreign)
             if self._intrinsics is None:
                 raise PerceptionError(self._broken or "no camera info was received")
             frame = Frame(
