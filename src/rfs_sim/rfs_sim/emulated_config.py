@@ -37,6 +37,13 @@ class EmulatedConfig(WorldConfig):
     clock_period_ms: int = param(
         5, doc="Robot time between two messages on /clock.", unit="ms", low=1, high=20
     )
+    settle_s: float = param(
+        0.3,
+        doc="Robot time from the drivers being in control again to the answer of sim/reset.",
+        unit="s",
+        low=0.0,
+        high=5.0,
+    )
     lead_s: float = param(
         0.3,
         doc="Robot time from the answer of sim/reset to the first observation of the episode: the gate is "

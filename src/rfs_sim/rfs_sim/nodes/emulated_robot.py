@@ -31,6 +31,7 @@ from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -52,6 +53,7 @@ LATCHED = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
 )
 _CALL_S = 5.0
+_LOOK_S = 0.02
 _SWITCH_INTERVAL_S = 0.0005
 """Between threads of the interpreter: the arm's cycle of 1 ms must not wait 5 ms for the other threads."""
 _VIDEO_CLOSE_S = 1.5
@@ -140,7 +142,8 @@ class EmulatedRobot(Node):
             _Driver(self, "leap_node", "hand", waiting),
         )
         self.create_service(ResetWorld, "sim/reset", self._on_reset, callback_group=waiting)
-        self.create_timer(1.0, self._diagnose, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0, self._diagnose, clock=self._steady)
 
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         self.devices = EmulatedDevices(
@@ -212,6 +215,8 @@ class EmulatedRobot(Node):
             self.devices.call(lambda: self.devices.reset(seed, episode)).result(_CALL_S)
             for driver in self._drivers:
                 await driver.on()
+            # Whoever listens shall have heard where the arm is now, and nothing of before.
+            await self._pass(self.config.settle_s)
             self._started_ns = self.devices.call(lambda: self._begin(seed, episode)).result(_CALL_S)
         except DriverRefused as error:
             response.message = str(error)
@@ -222,6 +227,15 @@ class EmulatedRobot(Node):
         response.stamp = conversions.stamp_msg(self._started_ns)
         response.max_steps = self.world.max_episode_steps
         return response
+
+    async def _pass(self, seconds: float) -> None:
+        """Let robot time pass."""
+        until = self.devices.cycles + round(seconds / PHYSICS_DT)
+        while self.devices.cycles < until and self.devices.running:
+            done = Future()
+            timer = self.create_timer(_LOOK_S, lambda done=done: done.set_result(True), clock=self._steady)
+            await done
+            self.destroy_timer(timer)
 
     def _begin(self, seed: int, episode: int) -> int:
         """Let the episode begin a little later, when the gate is armed; returns when. In the arm's thread."""
