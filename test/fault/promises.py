@@ -6,6 +6,7 @@ the file that RFS_FAULT_RESULTS names; `scripts/fault_table.py` shows them in do
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -98,6 +99,12 @@ def revision() -> str:
 
 def write(path: Path, rows: dict[str, dict[str, Any]]) -> None:
     """Replace the rows of the tests that ran; the others stay."""
-    table: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    table.update(rows)
-    path.write_text(json.dumps(dict(sorted(table.items())), indent=1) + "\n")
+    with path.open("a+") as file:
+        # Several runs may write their parts into one file.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        text = file.read()
+        table: dict[str, Any] = json.loads(text) if text else {}
+        table.update(rows)
+        file.truncate(0)
+        file.write(json.dumps(dict(sorted(table.items())), indent=1) + "\n")

@@ -67,7 +67,7 @@ def test_actions_out_of_range_are_clipped_to_the_spec_exactly_and_refused_three_
     hard = np.concatenate([np.full(3, 0.03), np.full(3, 0.1), np.full(16, 0.3)])
     bounds = np.concatenate([np.full(3, 0.015), np.full(3, 0.05), np.full(16, 0.05)])
     refused = 0
-    for _ in range(cases(5000, 100_000)):
+    for _ in range(cases(3000, 20_000)):
         share, most = rng.uniform(-1, 1, 22), rng.choice([1.0, 2.9, 4.0])
         base = MIDDLE + most * HALF * share
         residual = rng.choice([0.0, 1.0, 2.9, 4.0]) * hard * rng.uniform(-1, 1, 22)
@@ -94,8 +94,8 @@ def test_actions_out_of_range_are_clipped_to_the_spec_exactly_and_refused_three_
         promise.check(off == 0.0, f"{off} off")
         moved = np.abs(command.palm.position - HOME.position).max()
         promise.check(bool(moved <= 0.03 + 1e-12), f"{moved} m in a step")
-    assert refused > 1000
-    promise.kept(5000)
+    assert refused > 500
+    promise.kept(3000)
 
 
 def test_joint_targets_never_leave_the_joints_limits_nor_run_away_from_the_joints(promised):

@@ -32,7 +32,7 @@ def test_the_deployment_ends_well_whenever_ctrl_c_comes(promised, deploy, gentle
         "whole stack in simulation, processes found by their environment",
     )
     rng, before = np.random.default_rng(0), leftovers()
-    for _ in range(cases(3, 40)):
+    for _ in range(cases(2, 20)):
         deployment = deploy(checkpoint=gentle_checkpoint, episodes=200)
         moment = rng.choice(["process started", "waiting for", "episode 0 (1 of 200)"])
         deployment.wait_for(str(moment), PATIENCE_S)
@@ -47,7 +47,7 @@ def test_the_deployment_ends_well_whenever_ctrl_c_comes(promised, deploy, gentle
     while leftovers() - before and time.monotonic() < deadline:
         time.sleep(0.2)
     promise.check(not leftovers() - before, f"left: {leftovers() - before}")
-    promise.kept(3)
+    promise.kept(2)
 
 
 NODES = {
@@ -77,7 +77,7 @@ def test_a_node_ends_well_whenever_it_is_asked_to(promised, start, node):
         words = [
             word for name, value in {**parameters, **where}.items() for word in ("-p", f"{name}:={value}")
         ]
-        for _ in range(cases(2, 54)):
+        for _ in range(cases(2, 60)):
             process = start(sys.executable, "-c", STARTED.format(module=module), "--ros-args", *words)
             process.wait_for("node is up", PATIENCE_S)
             # Up to the moment at which autostart has it in control, and beyond.
