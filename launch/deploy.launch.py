@@ -41,8 +41,10 @@ from lifecycle_msgs.msg import Transition
 
 TASKS = ["grasp", "kit", "pinch", "place", "pour", "power", "push_grasp", "stack"]
 NODES = ["sim_node", "gate_node", "policy_node", "episode_manager", "recorder_node", "realsense_node"]
-ROBOT_NODES = ["emulated_robot", "franka_node", "leap_node"]
+ROBOT_NODES = ["emulated_robot", "franka_node", "leap_node", "robot_operator"]
 """Of robot.launch.py, where the robot is not simulated."""
+WORLDS = {"emulated": "emulated_robot", "real": "robot_operator"}
+"""Who begins episodes."""
 
 # A policy that dies within an episode makes the gate hold and the episode manager report: that takes a while.
 REPORT_TIMEOUT_S = 30.0
@@ -248,7 +250,7 @@ def bring_up(context):
             **asked(episodes=episodes, seed=seed),
             **({"recorder": True} if record else {}),
             **({"corrections": True} if given["corrections"] == "true" else {}),
-            **({} if simulated else {"drivers": True, "world": "emulated_robot"}),
+            **({} if simulated else {"drivers": True, "world": WORLDS[given["robot"]]}),
         },
     )
     recorder = node(

@@ -85,6 +85,9 @@ def bring_up(context):
             own["real_time_factor"] = float(given["real_time_factor"])
         own["use_sim_time"] = False  # it is the one that publishes /clock
         nodes.append(node(Node, "rfs_sim", "emulated_robot", "address", "port", **own))
+    else:
+        own = {"task": text(given["task"])} if given["task"] else {}
+        nodes.append(node(Node, "rfs_control", "robot_operator", **own))
     return [
         *(RegisterEventHandler(OnProcessExit(target_action=each, on_exit=ended_too_early)) for each in nodes),
         *nodes,
