@@ -6,7 +6,7 @@
 For every point of the grid demonstrations of stack are made with that offset (m, constant, diagonal) and with
 fingers that in 6 of 10 episodes stop so far before they are open (rad, the widest joint); a base policy is
 trained on them, then the methods on top of it, by the matrix of `benchmark`. Everything is under
-OUT/o<mm>_w<mrad>; what is complete is not made again, whatever ended the last call: give the same command again.
+OUT/o<mm>_w<mrad>; what is complete is not made again, whatever ended the last call: the same command goes on.
 """
 
 from __future__ import annotations
