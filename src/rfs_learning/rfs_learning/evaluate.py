@@ -4,6 +4,8 @@
         --episodes 1024 --seed 0 --json runs/grasp_base.json
     ros2 run rfs_learning evaluate --checkpoint checkpoints/grasp_base.safetensors --task grasp \
         --episodes 256 --a0 zero --physics-dt 0.005
+    ros2 run rfs_learning evaluate --checkpoint checkpoints/grasp_rfs.safetensors --world gap \
+        --objects unseen --episodes 256 --picture runs/gap_unseen.png
 
 Episodes 0 to N - 1 of the seed are played exactly once each, so short episodes do not count more often than
 long ones. The ROS stack plays the same episodes for the same seed, with the same noise.
@@ -29,7 +31,7 @@ from tqdm import tqdm
 
 from rfs_core.errors import RfsError
 from rfs_core.seeding import episode_rng
-from rfs_learning import camera_options, checkpoint
+from rfs_learning import camera_options, checkpoint, evaluation_picture
 from rfs_learning.container import write_atomic
 from rfs_learning.modulation import A0_MODES
 from rfs_learning.policy import Policy, PolicyOutput
@@ -54,6 +56,8 @@ class Episode:
     """Control steps executed."""
     object: str = ""
     """Name of the object, where the environment tells."""
+    object_start: tuple[float, float] | None = None
+    """Where it stood when the episode began, base frame x and y (m), where the environment tells."""
     infeasible: bool = False
     """It ended with fingers that run more than half a centimetre into each other."""
 
@@ -108,6 +112,7 @@ def play_by_decisions(
             played[i].success = bool(result.success[i])
             played[i].outcome = _outcome(result, i)
             played[i].object = _of_env(result.log, "object", i)
+            played[i].object_start = _place_of_env(result.log, i)
             played[i].infeasible = _of_env(result.log, "infeasible", i) == "True"
         over |= ended
         if over.all():
@@ -123,6 +128,11 @@ def play_by_decisions(
 def _of_env(log: dict[str, Any], key: str, index: int) -> str:
     values = log.get(key)
     return str(values[index]) if values is not None and np.ndim(values) == 1 else ""
+
+
+def _place_of_env(log: dict[str, Any], index: int) -> tuple[float, float] | None:
+    places = log.get("object_start")
+    return None if places is None else (float(places[index][0]), float(places[index][1]))
 
 
 def _outcome(result: Any, index: int) -> str:
@@ -217,6 +227,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=_positive, default=1, help="threads of the physics")
     parser.add_argument("--engine", default="mujoco", help="engine, an entry point of rfs.engines")
     camera_options.add(parser)
+    parser.add_argument(
+        "--picture", type=Path, help="file for success by object and by place on the table, such as .png"
+    )
     parser.add_argument("--json", type=Path, help="file for the figures and every episode's outcome")
     return parser
 
@@ -297,6 +310,9 @@ def run(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
         title += f", {told}"
     _print(summary, f"{title}, seed {arguments.seed}", env.action_spec.control_dt)
     figures = {**settings, **summary}
+    if arguments.picture is not None:
+        evaluation_picture.draw(played, f"{title}, seed {arguments.seed}", arguments.picture)
+        print(f"written: {arguments.picture}")
     if arguments.json is not None:
         per_episode = [dataclasses.asdict(episode) for episode in played]
         text = json.dumps({**figures, "per_episode": per_episode}, indent=1, allow_nan=False)
