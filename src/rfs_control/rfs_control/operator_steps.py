@@ -3,7 +3,8 @@
     UNCONFIRMED --the word ARM, typed--> READY --an episode is asked for--> PLACING --the word NEXT--> READY
     any --a driver leaves control, stop, or the confirmation grows old--> UNCONFIRMED
 
-Nothing confirms itself and nothing is remembered across a fault. No ROS, no clock: times come in (s, steady).
+Nothing confirms itself and nothing is remembered across a fault: a person recovers the driver, then confirms
+again. No ROS, no clock: times come in (s, steady).
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Stage(enum.Enum):
     """What is waited for."""
 
     UNCONFIRMED = "unconfirmed"
-    """Drivers are connected and read; nothing may be in control."""
+    """Drivers are connected and read; none is brought into control, and no episode begins. What one driver
+    holds when the other one is in fault it goes on holding: a grip is not dropped."""
     READY = "ready"
     """Confirmed: drivers are in control, holding."""
     PLACING = "placing"
