@@ -23,6 +23,7 @@ setup(
             "benchmark_env=rfs_sim.benchmark_env:main",
             "benchmark_cloud=rfs_sim.benchmark_cloud:main",
             "render=rfs_sim.render:main",
+            "render_points=rfs_sim.render_points:main",
             "separation=rfs_sim.separation:main",
         ],
         "rfs.engines": ["mujoco=rfs_sim.vec_env:make_env"],
