@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import mujoco
 import numpy as np
@@ -21,8 +22,13 @@ from rfs_core.config import param
 from rfs_core.errors import ConfigError
 from rfs_core.se3 import Pose
 from rfs_core.seeding import episode_rng
+from rfs_core.specs import ObservationSpec, require_same
 from rfs_core.tasks import points as points_task
+from rfs_core.world_state import WorldState
 from rfs_sim.cloud import VISIBLE_GROUPS, Camera
+
+if TYPE_CHECKING:
+    from rfs_sim.world import World
 
 _BLOCK = 4
 """A depth image is cast in blocks of so many pixels squared: first one ray of each, then all rays of those
@@ -211,6 +217,56 @@ def unseen(pipeline: CloudConfig, count: int) -> NDArray[np.float32]:
     return np.tile(np.asarray(pipeline.low, np.float32), (count, 1))
 
 
+class WorldObserver:
+    """What a policy sees of one world: its state, or what the camera at the table shows."""
+
+    def __init__(self, world: World, spec: ObservationSpec, whose: str) -> None:
+        """
+        Args:
+            spec: what the policy wants.
+            whose: for the sentence of a refusal.
+
+        Raises:
+            SpecError: neither what the world's task offers as a state, nor as a cloud.
+        """
+        self._world, self._spec = world, spec
+        count = points_task.count_of(spec)
+        offered = points_task.observation_spec(world.task, count) if count else world.observation_spec
+        hint = "choose a checkpoint of this task, or retrain"
+        require_same(spec, offered, f"observation of {whose} and of this world (other)", hint)
+        self._camera: PointCamera | None = None
+        if count:
+            moved = None if world.camera_error is None else world.camera_error.transform
+            config = PointCameraConfig(count=count)
+            self._camera = PointCamera(config, CloudConfig(), world.seed, world.episode, moved)
+
+    def observe(self) -> NDArray[np.float32]:
+        """The observation now. Shape: (1, O)
+
+        Raises:
+            CloudError: the camera sees nothing that makes a cloud.
+        """
+        if self._camera is None:
+            return self._world.observe()
+        world = self._world
+        own = own_values(world.state, world.seen.goal_position)
+        values = {name: own[name] for name in self._spec.names if name in own}
+        cloud_now = self._camera.points(world.model, world.data(), world.steps)
+        packed: NDArray[np.float32] = self._spec.pack({**values, points_task.POINTS: cloud_now[None]})
+        return packed.astype(np.float32)
+
+
+def own_values(state: WorldState, goal_position: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """The parts of a point-cloud policy's observation that no camera is needed for, each (N, size)."""
+    return {
+        "arm_position": state.arm_position,
+        "hand_position": state.hand_position,
+        "palm_position": state.palm.position,
+        "palm_rotation": se3.rotation_6d(state.palm.quaternion),
+        "goal_position": goal_position,
+    }
+
+
 def _direction(rng: np.random.Generator) -> NDArray[np.float64]:
     """A unit vector, every direction alike."""
     v = rng.standard_normal(3)
@@ -218,4 +274,12 @@ def _direction(rng: np.random.Generator) -> NDArray[np.float64]:
     return direction
 
 
-__all__ = ["VIEWPOINTS", "CloudError", "PointCamera", "PointCameraConfig", "unseen"]
+__all__ = [
+    "VIEWPOINTS",
+    "CloudError",
+    "PointCamera",
+    "PointCameraConfig",
+    "WorldObserver",
+    "own_values",
+    "unseen",
+]

@@ -12,10 +12,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from rfs_core import se3
 from rfs_core.cloud import CloudConfig, CloudError
 from rfs_core.tasks import points as points_task
-from rfs_sim.point_camera import PointCamera, PointCameraConfig, unseen
+from rfs_sim.point_camera import PointCamera, PointCameraConfig, own_values, unseen
 
 if TYPE_CHECKING:
     from rfs_sim.vec_env import MujocoVecEnv, StepResult
@@ -100,14 +99,7 @@ class PointsVecEnv:
     def _seen(self, who: NDArray[np.intp], before: NDArray[np.float32]) -> NDArray[np.float32]:
         """The observation now of `who`, a copy of `before` for the others."""
         observation, spec, state = before.copy(), self.observation_spec, self.worlds.state
-        own = {
-            "arm_position": state.arm_position,
-            "hand_position": state.hand_position,
-            "palm_position": state.palm.position,
-            "palm_rotation": se3.rotation_6d(state.palm.quaternion),
-            "goal_position": self.worlds.seen.goal_position,
-        }
-        for name, values in own.items():
+        for name, values in own_values(state, self.worlds.seen.goal_position).items():
             if name in spec.names:
                 observation[who, spec.slice(name)] = values[who]
         where = spec.slice(points_task.POINTS)

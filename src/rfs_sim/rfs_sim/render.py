@@ -32,6 +32,7 @@ from rfs_core.errors import RfsError
 from rfs_core.seeding import episode_rng
 from rfs_sim import demonstrators
 from rfs_sim.cloud import Camera
+from rfs_sim.point_camera import WorldObserver
 from rfs_sim.video import Picture, add_caption, open_sink
 from rfs_sim.world import World
 
@@ -193,14 +194,17 @@ def policy_actor(path: Path, seed: int, episode: int, a0: str) -> Actor:
     load: Any = found["checkpoint"].load()
     rng = episode_rng(seed, episode, "policy_noise")
     policy: Any = None
+    seeing: WorldObserver | None = None
 
     def act(world: World) -> NDArray[np.float64]:
-        nonlocal policy
+        nonlocal policy, seeing
         spec = world.action_spec
         if policy is None:
-            policy = load(path, action_spec=spec, observation_spec=world.observation_spec, a0=a0)
+            policy = load(path, action_spec=spec, a0=a0)
+            seeing = WorldObserver(world, policy.header.observation_spec, f"checkpoint {path}")
+        assert seeing is not None
         noise = rng.standard_normal((1, spec.horizon, spec.size)).astype(np.float32)
-        chunk: NDArray[np.float64] = policy.act(world.observe(), noise).a[0]
+        chunk: NDArray[np.float64] = policy.act(seeing.observe(), noise).a[0]
         return chunk
 
     return act

@@ -5,8 +5,9 @@ import pytest
 
 from rfs_core.cloud import CloudConfig
 from rfs_core.errors import ConfigError, RfsError
-from rfs_core.tasks import grasp
-from rfs_sim.point_camera import VIEWPOINTS, PointCamera, PointCameraConfig
+from rfs_core.tasks import grasp, stack
+from rfs_sim import render_points
+from rfs_sim.point_camera import VIEWPOINTS, PointCamera, PointCameraConfig, WorldObserver
 from rfs_sim.vec_env import make_env
 from rfs_sim.world import World
 
@@ -148,3 +149,23 @@ def test_where_nothing_is_seen_the_episode_goes_on_and_it_is_counted():
 def test_options_that_cannot_be_are_refused(options, word):
     with pytest.raises((ConfigError, RfsError), match=word):
         make_env("grasp", 1, **options)
+
+
+def test_one_world_is_observed_as_its_environment_observes_it():
+    env, world = seeing(1), World("grasp")
+    observation = env.reset(4, np.array([9]))
+    world.reset(4, 9)
+    np.testing.assert_array_equal(WorldObserver(world, env.observation_spec, "it").observe(), observation)
+    state = WorldObserver(world, grasp.OBSERVATION_SPEC, "it").observe()
+    np.testing.assert_array_equal(state, env.state_observation())
+    with pytest.raises(RfsError, match="of it and of this world"):
+        WorldObserver(world, stack.OBSERVATION_SPEC, "it")
+    world.close()
+
+
+def test_a_cloud_is_painted_where_it_is_and_nowhere_else():
+    point = np.float32([[0.58, 0.0, 0.18]])  # what the bystander looks at: the middle of the picture
+    painted = render_points.picture(point, "", (60, 40))
+    bright = np.argwhere(painted.sum(axis=2) > 200)
+    assert painted.shape == (40, 60, 3)
+    assert np.abs(bright.mean(axis=0) - (20, 30)).max() <= 1
