@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from rfs_core import tasks
+from rfs_core.tasks import points
+from rfs_learning import checkpoint
 from rfs_learning.evaluate import play
 from rfs_learning.policy import Policy
 from rfs_learning.statistics import wilson_interval
@@ -20,7 +22,9 @@ UNSEEN_SEED = 20_261_120
 def test_a_shipped_checkpoint_plays_its_task_about_as_well_as_its_header_says(path):
     task = path.stem.rsplit("_", 1)[0]
     assert task in tasks.TASKS
-    env = make_env("mujoco", task, EPISODES, autoreset=False)
+    count = points.count_of(checkpoint.load(path).header.observation_spec)
+    seen = {"observation": "points", "camera": {"count": count}} if count else {}
+    env = make_env("mujoco", task, EPISODES, autoreset=False, **seen)
     policy = Policy.load(path, env.action_spec, env.observation_spec)
     assert policy.checkpoint_id.startswith(f"{path.stem}@")
     measured = {
