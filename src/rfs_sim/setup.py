@@ -27,6 +27,8 @@ setup(
             "separation=rfs_sim.separation:main",
         ],
         "rfs.engines": ["mujoco=rfs_sim.vec_env:make_env"],
+        # Who wants a human's corrections in simulation finds a stand-in here.
+        "rfs.correctors": ["scripted=rfs_sim.vec_corrector:VecCorrector"],
         # Who wants to see an engine's episodes without importing this package finds it here.
         "rfs.films": ["mujoco=rfs_sim.render:film"],
     },

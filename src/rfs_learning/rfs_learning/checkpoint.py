@@ -20,8 +20,9 @@ from rfs_learning.container import CheckpointError
 from rfs_learning.integrator import Integrator
 
 FORMAT_VERSION = 1
-KINDS = ("flow_base", "rfs")
-"""A flow base policy alone; one with a trained `rfs_learning.steering.SteeringHead` on top."""
+KINDS = ("flow_base", "rfs", "best_of_n")
+"""A flow base policy alone; one with a trained `rfs_learning.steering.SteeringHead` on top; one whose noise
+is chosen among several by a critic, `rfs_learning.best_of_n`."""
 
 __all__ = ["FORMAT_VERSION", "KINDS", "Checkpoint", "CheckpointError", "CheckpointHeader", "load", "save"]
 

@@ -26,12 +26,17 @@ from rfs_learning.integrator import Integrator
 Field = Callable[[Tensor, Tensor, Tensor], Tensor]
 """v(a_t (N, D), t (N, 1), s (N, O)) -> (N, D); differentiable by torch.func."""
 
-_TOLERANCE = 1e-10
-"""Largest |step(x) - y| at which a step counts as undone, normalised actions."""
+_CONVERGED = 1e-5
+"""Largest re-push error, normalised actions, at which an action counts as inverted; its own rounding to
+float32 is about 1e-6."""
 _CHORD_ITERATIONS = 8
 """Steps with one and the same Jacobian before a new one is worth its price."""
-_NEWTON_ITERATIONS = 25
-_LARGEST_DAMPING = 1e8
+_NEAR = 0.25
+"""How far from where the ODE comes from a solution is taken without a second look, in lengths of the step."""
+_LM_ITERATIONS = 60
+_ATTEMPTS, _ASIDE = 10, 0.1
+"""How often a solution is looked for, and how much farther from the ODE's each time, as a distance."""
+_FIRST_DAMPING, _LARGEST_DAMPING = 1e-3, 1e8
 _ODE_STEPS = 4
 _BLOCK = 512
 """Rows whose Jacobians are held at once; 44 values and 256 units make 25 MB."""
@@ -53,7 +58,7 @@ class Inversion:
     norm: Tensor
     """||a_0|| of each. Shape: (N,)"""
     converged: Tensor
-    """Whether every step was undone to the tolerance. Shape: (N,), bool"""
+    """Whether the re-push error is within 1e-5. Shape: (N,), bool"""
 
     def __str__(self) -> str:
         typical = self.a_0[0].numel() ** 0.5
@@ -66,70 +71,88 @@ class Inversion:
         )
 
 
-def invert(flow: FlowBase, features: Tensor, a_b: Tensor) -> Inversion:
+def invert(flow: FlowBase, features: Tensor, a_b: Tensor, tolerance: float = 3e-6) -> Inversion:
     """Undo Push of a base policy.
 
     Args:
         flow: The base policy.
         features: What `rfs_learning.policy.Policy.encode` makes of the observations. Shape: (N, F).
         a_b: Physical units. Shape: (N, H, A).
+        tolerance: Largest error of one step, normalised actions. The default is what float32 networks hold of
+            an action; to ask for more only drives a_0 away along what Push hardly depends on.
 
     Raises:
         InversionError: a value is not finite, or there are no rows.
     """
     if not len(a_b) or not bool(features.isfinite().all() and a_b.isfinite().all()):
         raise InversionError(f"{len(a_b)} actions: needs at least one, and only finite values")
-    exact = copy.deepcopy(flow).double()
+    exact, rough = copy.deepcopy(flow).double(), copy.deepcopy(flow).float().velocity
     target = exact.action_normalizer.normalize(a_b.double()).flatten(1)
     s = exact.clip(features.double())
-    rough = copy.deepcopy(flow).float().velocity
-    blocks = [
-        invert_push(exact.velocity, flow.integrator, s[i : i + _BLOCK], target[i : i + _BLOCK], rough)
-        for i in range(0, len(target), _BLOCK)
-    ]
-    a_0 = torch.cat([found for found, _ in blocks])
-    converged = torch.cat([good for _, good in blocks])
-    error = _repush_error(exact, s, a_0, target)
-    return Inversion(a_0.view(a_b.shape), error, a_0.norm(dim=1), converged)
+    a_0 = torch.cat(
+        [
+            invert_push(
+                exact.velocity,
+                flow.integrator,
+                s[i : i + _BLOCK],
+                target[i : i + _BLOCK],
+                tolerance,
+                rough,
+            )
+            for i in range(0, len(target), _BLOCK)
+        ]
+    )
+    return _judged(exact, s, a_0, target, a_b)
 
 
 @torch.no_grad()
 def invert_push(
-    v: Field, integrator: Integrator, s: Tensor, a: Tensor, rough: Field | None = None
-) -> tuple[Tensor, Tensor]:
-    """Undo Push in normalised coordinates: (a_0 (N, D), whether each row converged (N,)).
+    v: Field,
+    integrator: Integrator,
+    s: Tensor,
+    a: Tensor,
+    tolerance: float = 1e-12,
+    rough: Field | None = None,
+) -> Tensor:
+    """Undo Push in normalised coordinates. Shape: (N, D).
 
     Args:
         v: The velocity field, in the precision of a.
         integrator: The rule and steps that Push has.
         s: Normalised observation. Shape: (N, O).
         a: Where Push shall lead. Shape: (N, D), float64 for full accuracy.
+        tolerance: Largest |step(x) - y| at which a step counts as undone.
         rough: The same field in float32, for Jacobians that need not be exact.
     """
-    h = 1.0 / integrator.steps
-    rough_s = s if rough is None else s.float()
-    steps = tuple(_Step(v, integrator, s, k * h, h) for k in range(integrator.steps))
-    roughly = tuple(_Step(rough or v, integrator, rough_s, k * h, h) for k in range(integrator.steps))
-    x, converged = a, torch.ones(len(a), dtype=torch.bool)
-    for step, rough_step in zip(reversed(steps), reversed(roughly), strict=True):
-        x, good = _undo(step, rough_step, x)
-        converged &= good
-    whole = _Whole(steps, roughly)
-    left = (~converged).nonzero()[:, 0]
-    # A coarse step can fold space: of two points that it leads to the same place, an earlier step may reach
-    # only the other. Then all steps are undone at once, from where the ODE comes from, or from what was
-    # found.
-    for start in (whole.ode_start(a)[left], x[left], torch.zeros_like(x[left])):
-        rows = left[~converged[left]]
+    everything, generator = torch.arange(len(a)), torch.Generator().manual_seed(0)
+    best, least = a, torch.full((len(a),), torch.inf, dtype=a.dtype)
+    # A coarse last step can fold space: of several points that it leads to the same place, the steps before
+    # may reach only one. Where they do not reach the one that was found, another one is looked for.
+    for attempt in range(_ATTEMPTS):
+        rows = everything[~(least <= 2 * tolerance)]
         if not len(rows):
             break
-        begin = start[~converged[left]]
-        found = _newton(whole, begin, a[rows], rows)
-        error, before = ((whole(z, rows) - a[rows]).abs().amax(1) for z in (found, x[rows]))
-        better = error < before.nan_to_num(torch.inf)
-        x[rows[better]] = found[better]
-        converged[rows] = error <= _TOLERANCE
-    return x, converged
+        x = a[rows]
+        for k in reversed(range(integrator.steps)):
+            step, rough_step = _steps(v, rough, integrator, s[rows], k)
+            aside = None
+            if attempt and k == integrator.steps - 1:
+                drawn = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+                aside = _ASIDE * attempt * drawn / x.shape[1] ** 0.5
+            x = _undo(step, rough_step, x, tolerance, aside)
+        pushed = integrator.push(lambda a_t, t, s=s[rows]: v(a_t, t, s), x)  # type: ignore[misc]
+        error = (pushed - a[rows]).abs().amax(1)
+        better = error < least[rows]
+        least[rows[better]] = error[better]
+        best = best.index_copy(0, rows[better], x[better])
+    return best
+
+
+def _steps(v: Field, rough: Field | None, integrator: Integrator, s: Tensor, k: int) -> tuple[_Step, _Step]:
+    """Step k of the integration, exact and in the precision of Jacobians."""
+    h = 1.0 / integrator.steps
+    exact = _Step(v, integrator, s, k * h, h)
+    return exact, exact if rough is None else _Step(rough, integrator, s.float(), k * h, h)
 
 
 def optimize(
@@ -161,15 +184,14 @@ def optimize(
         loss.backward()  # type: ignore[no-untyped-call]
         adam.step()
         schedule.step()
-    found = a_0.detach()
-    error = _repush_error(exact, s, found, target)
-    return Inversion(found.view(a_b.shape), error, found.norm(dim=1), error < _TOLERANCE)
+    return _judged(exact, s, a_0.detach(), target, a_b)
 
 
 @torch.no_grad()
-def _repush_error(flow: FlowBase, s: Tensor, a_0: Tensor, target: Tensor) -> Tensor:
+def _judged(flow: FlowBase, s: Tensor, a_0: Tensor, target: Tensor, a_b: Tensor) -> Inversion:
     a = flow.integrator.push(lambda a_t, t: flow.velocity(a_t, t, s), a_0)
-    return (a - target).abs().amax(1)
+    error = (a - target).abs().amax(1)
+    return Inversion(a_0.view(a_b.shape), error, a_0.norm(dim=1), error <= _CONVERGED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,98 +233,63 @@ class _Step:
         return x
 
 
-@dataclasses.dataclass(frozen=True)
-class _Whole:
-    """All steps as one function of a_0."""
+def _undo(step: _Step, rough: _Step, y: Tensor, tolerance: float, aside: Tensor | None = None) -> Tensor:
+    """x with step(x) = y; where there is none, or none is found, one that comes close. Shape: (N, D).
 
-    steps: tuple[_Step, ...]
-    """In the order of time."""
-    rough: tuple[_Step, ...]
-    """The same in the precision of Jacobians."""
-
-    def __call__(self, x: Tensor, rows: Tensor) -> Tensor:
-        for step in self.steps:
-            x = step(x, rows)
-        return x
-
-    def jacobian(self, x: Tensor, rows: Tensor) -> Tensor:
-        """d Push / d a_0, by the chain rule along the way. Shape: x (N, D) -> (N, D, D)."""
-        product: Tensor | None = None
-        for step, rough in zip(self.steps, self.rough, strict=True):
-            j = rough.jacobian(x.to(rough.s.dtype), rows).to(x.dtype)
-            product = j if product is None else j @ product
-            x = step(x, rows)
-        assert product is not None
-        return product
-
-    def ode_start(self, y: Tensor) -> Tensor:
-        """Where the ODE comes from."""
-        for step in reversed(self.steps):
-            y = step.ode_start(y)
-        return y
+    Args:
+        aside: Where to begin, from where the ODE comes from.
+    """
+    start = step.ode_start(y) + (0.0 if aside is None else aside)
+    x, residual = _chord(step, rough, start, y, tolerance)
+    # Where the step hardly depends on x, Newton runs away to some other solution, or to none.
+    found = residual.abs().amax(1) <= tolerance
+    found &= (x - start).norm(dim=1) <= _NEAR * (start - y).norm(dim=1)
+    rows = (~found).nonzero()[:, 0]
+    if len(rows):
+        x[rows] = _levenberg_marquardt(step, rough, start[rows], y[rows], rows, tolerance)
+    return x
 
 
-def _undo(step: _Step, rough: _Step, y: Tensor) -> tuple[Tensor, Tensor]:
-    """x with step(x) = y, and whether each row was found. Shape: (N, D), (N,)."""
-    everything = torch.arange(len(y))
-    x = step.ode_start(y)
-    start = x.clone()
-    residual = step(x, everything) - y
-    x, residual = _chord(step, rough, x, residual, y)
-    open_rows = everything[~(residual.abs().amax(1) <= _TOLERANCE)]
-    if len(open_rows):
-        # From the beginning where the chord led astray.
-        lost = ~(
-            residual[open_rows].norm(dim=1) < (step(start[open_rows], open_rows) - y[open_rows]).norm(dim=1)
-        )
-        x[open_rows[lost]] = start[open_rows[lost]]
-        x[open_rows] = _newton(step, x[open_rows], y[open_rows], open_rows)
-        residual[open_rows] = step(x[open_rows], open_rows) - y[open_rows]
-    return x, residual.abs().amax(1) <= _TOLERANCE
-
-
-def _chord(step: _Step, rough: _Step, x: Tensor, residual: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Newton's method with the first Jacobian kept, in float32: cheap, and enough for most rows."""
-    everything = torch.arange(len(y))
-    factors, pivots, failed = torch.linalg.lu_factor_ex(rough.jacobian(x.to(rough.s.dtype), everything))
-    good = failed == 0
-    best, least = x, torch.where(good, residual.abs().amax(1), torch.inf)
+def _chord(step: _Step, rough: _Step, x: Tensor, y: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
+    """Newton's method with the first Jacobian kept, in float32: cheap, and enough for most steps."""
+    rows = torch.arange(len(y))
+    factors, pivots, _ = torch.linalg.lu_factor_ex(rough.jacobian(x.to(rough.s.dtype), rows))
+    residual = step(x, rows) - y
+    best, least = x, residual.abs().amax(1)
     for _ in range(_CHORD_ITERATIONS):
         change = torch.linalg.lu_solve(factors, pivots, residual.to(factors.dtype)[..., None])[..., 0]
         x = x - change.to(x.dtype)
-        residual = step(x, everything) - y
+        residual = step(x, rows) - y
         error = residual.abs().amax(1)
-        better = error < least
+        better = error < least  # False for NaN
         best, least = torch.where(better[:, None], x, best), torch.where(better, error, least)
-        if bool((least <= _TOLERANCE).all()) or not bool(better.any()):
+        if bool((least <= tolerance).all()) or not bool(better.any()):
             break
-    return best.clone(), step(best, everything) - y
+    return best.clone(), step(best, rows) - y
 
 
-def _newton(step: _Step | _Whole, x: Tensor, y: Tensor, rows: Tensor) -> Tensor:
-    """Levenberg-Marquardt: Newton's step where it descends, damped where not. Shape: x, y (N, D)."""
-    damping = torch.zeros(len(x), dtype=x.dtype)
+def _levenberg_marquardt(
+    step: _Step, rough: _Step, x: Tensor, y: Tensor, rows: Tensor, tolerance: float
+) -> Tensor:
+    """Damped Newton steps from x: what the step does not depend on stays as it is. Shape: (N, D)."""
+    damping = torch.full((len(x),), _FIRST_DAMPING, dtype=x.dtype)
     residual = step(x, rows) - y
     cost = (residual**2).sum(1)
     identity = torch.eye(x.shape[1], dtype=x.dtype)
-    for _ in range(_NEWTON_ITERATIONS):
-        todo = ((residual.abs().amax(1) > _TOLERANCE) & (damping < _LARGEST_DAMPING)).nonzero()[:, 0]
+    for _ in range(_LM_ITERATIONS):
+        todo = ((residual.abs().amax(1) > tolerance) & (damping < _LARGEST_DAMPING)).nonzero()[:, 0]
         if not len(todo):
             break
-        j = step.jacobian(x[todo], rows[todo])
+        j = rough.jacobian(x[todo].to(rough.s.dtype), rows[todo]).to(x.dtype)
         jt = j.transpose(1, 2)
-        free = damping[todo] == 0
-        undamped, _ = torch.linalg.solve_ex(j, residual[todo])
-        damped, _ = torch.linalg.solve_ex(
-            jt @ j + damping[todo, None, None] * identity, (jt @ residual[todo, :, None])[..., 0]
-        )
-        tried = x[todo] - torch.where(free[:, None], undamped, damped)
+        normal = jt @ j + damping[todo, None, None] * identity
+        change, _ = torch.linalg.solve_ex(normal, (jt @ residual[todo, :, None])[..., 0])
+        tried = x[todo] - change
         after = step(tried, rows[todo]) - y[todo]
         least = (after**2).sum(1)
         good = least < cost[todo]  # False for NaN
-        took = todo[good]
+        took, missed = todo[good], todo[~good]
         x[took], residual[took], cost[took] = tried[good], after[good], least[good]
-        damping[took] = torch.where(damping[took] < 1e-6, 0.0, damping[took] / 10)
-        missed = todo[~good]
-        damping[missed] = torch.where(damping[missed] == 0, 1e-4, damping[missed] * 10)
+        damping[took] *= 0.1
+        damping[missed] *= 8.0
     return x

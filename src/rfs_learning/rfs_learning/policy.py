@@ -16,6 +16,7 @@ from torch import Tensor
 from rfs_core.errors import RfsError
 from rfs_core.specs import ActionSpec, ObservationSpec, require_same
 from rfs_learning import checkpoint as checkpoints
+from rfs_learning.best_of_n import BestOfN
 from rfs_learning.checkpoint import Checkpoint, CheckpointError, CheckpointHeader
 from rfs_learning.flow import FlowBase
 from rfs_learning.integrator import Integrator
@@ -115,6 +116,8 @@ class Policy:
         modulation: Modulation = IdentityModulation(a0)
         if checkpoint.header.kind == "rfs":
             modulation = SteeringHead.from_checkpoint(checkpoint, a0).to(device)
+        elif checkpoint.header.kind == "best_of_n":
+            modulation = BestOfN.from_checkpoint(checkpoint).to(device)
         return cls(flow, checkpoint.header, checkpoint.id, modulation, device)
 
     @torch.inference_mode()

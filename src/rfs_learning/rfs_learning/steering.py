@@ -272,7 +272,7 @@ class SteeringHead(nn.Module):
             ):
                 if has != needed:
                     raise RfsError(f"its head has {what} {has}, its specs have {needed}")
-            tensors = _part(checkpoint.tensors, "head.")
+            tensors = part_of(checkpoint.tensors, "head.")
             with torch.device("meta"):  # learn the shapes without allocating what a header asks for
                 wanted = _shapes(cls(architecture, layout).state_dict())
             got = _shapes(tensors)
@@ -308,14 +308,14 @@ class SteeringHead(nn.Module):
 
 
 def base_of(checkpoint: Checkpoint) -> Checkpoint:
-    """The base policy inside a checkpoint of kind "rfs"; any other checkpoint as it is."""
+    """The base policy inside a checkpoint of something on top of it; a base policy as it is."""
     header = checkpoint.header
-    if header.kind != "rfs":
+    if header.kind == "flow_base":
         return checkpoint
     if not isinstance(header.architecture.get("flow"), dict):
         raise CheckpointError(f"checkpoint {header.name}: its architecture has no flow; retrain it")
     inner = dataclasses.replace(header, kind="flow_base", architecture=header.architecture["flow"])
-    return Checkpoint(inner, _part(checkpoint.tensors, "flow."))
+    return Checkpoint(inner, part_of(checkpoint.tensors, "flow."))
 
 
 def _feature_size(architecture: dict[str, Any]) -> int:
@@ -325,7 +325,8 @@ def _feature_size(architecture: dict[str, Any]) -> int:
     return architecture_from_dict(architecture["flow"]).feature_size
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def part_of(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 

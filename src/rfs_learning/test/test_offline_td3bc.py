@@ -8,10 +8,10 @@ import torch
 from toy_offline import base, changed, recorded
 
 from rfs_data.offline import OfflineDataError
+from rfs_learning.critic import CriticEnsemble, critic_input
 from rfs_learning.flow import FlowBase
 from rfs_learning.integrator import Integrator
 from rfs_learning.offline import actor, td3bc
-from rfs_learning.offline.critic import CriticEnsemble, critic_input
 from rfs_learning.offline.frozen_push import FrozenPush
 from rfs_learning.offline.td3bc import Td3BcConfig
 from rfs_learning.policy import Policy
@@ -22,7 +22,9 @@ SMALL = {"actor_width": 16, "critic_width": 16, "batch_size": 8, "gamma": 0.81}
 def make(data=None, checkpoint=None, **settings):
     checkpoint = checkpoint or base()
     torch.manual_seed(0)
-    return td3bc.make(Td3BcConfig(**{**SMALL, **settings}), data or recorded(checkpoint), checkpoint)
+    return td3bc.make(
+        Td3BcConfig(**{"critic_warmup": 0, **SMALL, **settings}), data or recorded(checkpoint), checkpoint
+    )
 
 
 def constant(critic, values):

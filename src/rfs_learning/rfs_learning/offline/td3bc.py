@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from rfs_core.config import param
 from rfs_data.offline import OfflineData
 from rfs_learning.checkpoint import Checkpoint
+from rfs_learning.critic import INPUTS, CriticEnsemble, critic_input, critic_inputs, follow
 from rfs_learning.offline import actor as actors
 from rfs_learning.offline.config import ValueConfig
-from rfs_learning.offline.critic import INPUTS, CriticEnsemble, critic_input, critic_inputs, follow
 from rfs_learning.offline.replay import Batch, Replay
 from rfs_learning.steering import SteeringLayout
 
@@ -36,7 +36,7 @@ class Td3BcConfig(ValueConfig):
     critic_input: str = param("composed", doc="What the critic sees beside the observation", choices=INPUTS)
     alpha: float = param(2.5, doc="Normalised form: weight of Q over mean |Q|, against imitation", low=0.0)
     q_floor: float = param(
-        0.1,
+        1.0,
         doc="Normalised form: least mean |Q| to divide by, in standard deviations of the returns",
         low=1e-6,
     )
@@ -51,6 +51,11 @@ class Td3BcConfig(ValueConfig):
         "recorded",
         doc="Where that term draws a_0: to what was recorded, or to 0",
         choices=("recorded", "zero"),
+    )
+    critic_warmup: int = param(
+        1000,
+        doc="Updates in which the weight of Q rises from 0, while the critics are not worth following",
+        low=0,
     )
     policy_noise: float = param(
         0.2, doc="Standard deviation of target smoothing, in bounds of the residual", low=0.0, high=1.0
@@ -178,10 +183,11 @@ class Td3Bc:
         if residual.shape[1]:
             imitation = ((residual - batch.residual[:, self._where]) ** 2).mean()
         size = q.detach().abs().mean()
+        trust = min(1.0, self.updates / config.critic_warmup) if config.critic_warmup else 1.0
         if config.normalize_q:
-            loss = -(config.alpha / size.clamp(min=config.q_floor)) * q.mean() + imitation
+            loss = -(trust * config.alpha / size.clamp(min=config.q_floor)) * q.mean() + imitation
         else:
-            loss = -q.mean() + config.lambda_bc * imitation
+            loss = -trust * q.mean() + config.lambda_bc * imitation
         figures = {
             "actor/q": q.detach().mean(),
             "actor/imitation": imitation.detach(),
