@@ -16,6 +16,7 @@ from rfs_learning.benchmark import cli, matrix
 from rfs_learning.benchmark.cell import Cell
 from rfs_learning.benchmark.executor import Outcome
 from rfs_learning.benchmark.matrix import Matrix
+from rfs_learning.benchmark.settings import BenchmarkError
 from rfs_learning.rl import ppo_runner
 from rfs_learning.run_folder import RunFolder
 
@@ -55,7 +56,7 @@ def said(capsys, *arguments):
 
 def test_unknown_task_and_method_list_the_known_ones(capsys, tmp_path):
     error = said(capsys, "--tasks", "stak", "--out", str(tmp_path))
-    assert "task 'stak' does not exist; did you mean 'stack'? known: grasp, kit, place," in error
+    assert "task 'stak' does not exist; did you mean 'stack'? known: grasp, kit," in error
     error = said(capsys, "--methods", "rsf", "--out", str(tmp_path))
     assert "method 'rsf' does not exist; did you mean 'rfs'? known: base, noise," in error
     assert not list(tmp_path.iterdir())
@@ -107,6 +108,32 @@ def test_every_task_has_its_first_seed_before_any_has_its_second(tmp_path, base)
         for task in ("stack", "place")
         for method in ("base", "rfs")
     ]
+
+
+def test_a_base_policy_that_was_replaced_is_not_mixed_with_the_old_one(tmp_path, base, toy_checkpoint):
+    (cell,) = matrix_of(tmp_path, base, tasks=("stack",), methods=("base",), seeds=(0,)).cells()
+    other = tmp_path / "other.safetensors"
+    checkpoint.save(other, toy_checkpoint(seed=5, task="grasp", action_spec=toy_engine.ACTION))
+    with pytest.raises(BenchmarkError, match=f"base_id {cell.config.base_id}, asked for is toy@"):
+        matrix_of(tmp_path, other, tasks=("stack",), methods=("base",), seeds=(0,)).cells()
+    # The same policy in another file is the same.
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(base.read_bytes())
+    (cell,) = matrix_of(tmp_path, copy, tasks=("stack",), methods=("base",), seeds=(0,)).cells()
+    assert cell.config.base_checkpoint == str(copy)
+
+
+def test_stages_are_made_in_their_order(tmp_path, base):
+    ran = Instantly()
+    cells_of = matrix_of(tmp_path, base, tasks=("stack",), methods=("base",), seeds=(0,)).cells()
+    matrix.make(cells_of, ran, ["film", "run"])
+    assert ran.ran == ["stack base seed_0 run", "stack base seed_0 film"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(capsys, tmp_path, base):
+    (tmp_path / "file").touch()
+    arguments = ["--tasks", "stack", "--base", f"stack={base}", "--out", str(tmp_path / "file")]
+    assert "Not a directory" in said(capsys, *arguments)
 
 
 def test_a_cell_that_fails_is_left_alone_afterwards(tmp_path, base):

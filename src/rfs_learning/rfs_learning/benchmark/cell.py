@@ -62,6 +62,7 @@ class CellConfig:
     method: str = param("rfs", doc="What is trained", choices=tuple(METHODS))
     seed: int = param(0, doc="Seed of the training; the evaluation's is derived from it", low=0, high=2**30)
     base_checkpoint: str = param("", doc="Base policy")
+    base_id: str = param("", doc="Its id")
     budget: int = param(600_000, doc="Control steps to train for", low=1)
     noise_std: float = param(0.8, doc="Initial exploration of a_0", low=0.001, high=3.0)
     residual_std: float = param(0.15, doc="Initial exploration of the residual", low=0.001)
@@ -87,7 +88,7 @@ class CellConfig:
 
 
 MAY_CHANGE = ("budget", "episodes", "diagnostic_episodes", "disturbances", "films", "base_checkpoint")
-"""What a later call may ask for differently, though not less budget; the trainer compares the base by id."""
+"""What a later call may ask for differently, though not less budget."""
 
 
 class Cell:
@@ -107,7 +108,11 @@ class Cell:
         file = path / "cell.json"
         if file.exists():
             old, new = to_mapping(cell.config), to_mapping(config)
-            other = [key for key in new if old[key] != new[key] and key not in MAY_CHANGE]
+            other = [
+                key
+                for key in new
+                if old[key] != new[key] and key not in MAY_CHANGE and (key, old[key]) != ("base_id", "")
+            ]
             if other:
                 told = ", ".join(f"{key} {old[key]}, asked for is {new[key]}" for key in other)
                 raise BenchmarkError(f"{path} was made with {told}: name another --out, or remove the cell")

@@ -203,7 +203,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     try:
         sys.exit(run(arguments))
-    except RfsError as error:
+    except (RfsError, OSError) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

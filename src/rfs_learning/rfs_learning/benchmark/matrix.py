@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rfs_learning import checkpoint
 from rfs_learning.benchmark.cell import STAGES, Cell, CellConfig
 from rfs_learning.benchmark.executor import Executor, Job, Outcome
 from rfs_learning.benchmark.process import read_json
@@ -39,6 +41,7 @@ class Matrix:
             method=method,
             seed=seed,
             base_checkpoint=str(self.bases[task]),
+            base_id=_id_of(self.bases[task]),
             **(training | self.options),
         )
 
@@ -99,6 +102,12 @@ class Matrix:
         return sum(rates) / len(rates) if rates else None
 
 
+@functools.cache
+def _id_of(path: Path) -> str:
+    """Id of a checkpoint."""
+    return checkpoint.load(path).id
+
+
 def make(
     cells: Sequence[Cell],
     executor: Executor,
@@ -111,7 +120,7 @@ def make(
         report: told of each outcome, and first of how many jobs of a stage there are, with outcome None.
     """
     failed: list[Outcome] = []
-    for stage in stages:
+    for stage in sorted(stages, key=STAGES.index):
         broken = {outcome.job.folder for outcome in failed}
         jobs = [Job(cell.path, stage) for cell in cells if cell.path not in broken and not cell.done(stage)]
         report(None, len(jobs))
