@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from rfs_core.bounds import ResidualBounds, compose, ramp_out
+from rfs_core.bounds import ResidualBounds, compose, hard_bounds, ramp_out
 from rfs_core.config import from_mapping
 from rfs_core.errors import ConfigError, SpecError
 from rfs_core.robot import DEFAULT_ACTION_SPEC as SPEC
@@ -69,3 +69,10 @@ def test_a_released_residual_fades_in_the_given_number_of_steps():
 
 def test_a_ramp_of_no_steps_drops_the_residual_at_once():
     np.testing.assert_array_equal(ramp_out(BOUNDS, BOUNDS, 0), np.zeros(22))
+
+
+def test_no_configuration_may_allow_more_than_the_hard_bounds():
+    hard = hard_bounds(SPEC)
+    np.testing.assert_array_equal(hard, [0.03] * 3 + [0.1] * 3 + [0.3] * 16)
+    with pytest.raises(ConfigError):
+        from_mapping(ResidualBounds, {"hand_target": float(hard[6]) + 1e-6})

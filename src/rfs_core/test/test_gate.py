@@ -548,3 +548,38 @@ def test_with_a_timer_a_silent_stream_holds_after_150_ms(bench):
         b.gate.tick(b.now)
     assert b.at - last == 150 * MS
     assert b.gate.status.reason.startswith("measured state on hand/joint_states is 150 ms old")
+
+
+def test_with_a_timer_a_look_between_ticks_holds_before_the_observation_is_older_than_200_ms(bench):
+    b = bench(tick_source="timer").armed()
+    observed = b.at
+    b.act()
+    for _ in range(3):
+        b.step()
+    b.at = observed + 189 * MS
+    b.states()
+    assert b.gate.watch(b.now) == []
+    # At the next look, 10 ms later, it would be older than 200 ms.
+    b.at = observed + 191 * MS
+    b.states()
+    (command,) = b.gate.watch(b.now)
+    assert b.gate.mode is Mode.HOLD
+    assert b.gate.status.reason.startswith("no new action of the policy")
+    np.testing.assert_array_equal(command.palm.position, b.palm.position)
+
+
+def test_with_a_timer_a_look_does_not_hold_while_an_accepted_action_waits_for_its_tick(bench):
+    b = bench(tick_source="timer").armed()
+    observed = b.at
+    b.at += 195 * MS
+    b.states()
+    b.act(observation_stamp_ns=observed)
+    assert b.gate.watch(b.now) == []
+    assert b.gate.mode is Mode.ARMED
+
+
+def test_a_simulation_has_no_looks_between_ticks(bench):
+    b = bench().active()
+    b.at += 10_000 * MS
+    assert b.gate.watch(b.now) == []
+    assert b.gate.mode is Mode.ACTIVE

@@ -39,6 +39,19 @@ BAD_ACTIONS = {
         {"a_b": with_value((2, 22), (0, 6), -4.0)},
         "a_b of hand_target[0] at step 0 is -4 rad, allowed -1.047 to 1.047 and at most 2.094 beyond",
     ),
+    # No configuration allows a residual above 0.03 m, 0.1 rad, 0.3 rad; three times that is no residual.
+    "residual far outside": (
+        {"a_r": with_value((2, 22), (1, 0), -0.0901)},
+        "a_r of arm_delta_position[0] at step 1 is -0.0901 m, allowed at most 0.09 to either side",
+    ),
+    "finger residual far outside": (
+        {"a_r": with_value((2, 22), (0, 21), 1e300)},
+        "a_r of hand_target[15] at step 0 is 1e+300 rad, allowed at most 0.9 to either side",
+    ),
+    "sum far outside": (
+        {"a": with_value((2, 22), (0, 5), 0.31)},
+        "a of arm_delta_rotation[2] at step 0 is 0.31 rad, allowed -0.1 to 0.1 and at most 0.2 beyond",
+    ),
 }
 
 

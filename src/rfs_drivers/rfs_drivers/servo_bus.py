@@ -170,6 +170,9 @@ class ServoBus:
             raise self._gone
         try:
             return function()
+        except IndexError as error:
+            # The library indexes what it expects in a whole answer that is another one's, come late.
+            raise BusError(Kind.DAMAGED, "an answer that belongs to another question") from error
         except (OSError, termios.error) as error:
             # serial.SerialException is an OSError.
             self._gone = BusError(

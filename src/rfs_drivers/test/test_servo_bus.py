@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -181,3 +182,21 @@ def test_the_fault_interface_refuses_what_it_does_not_know(hand: EmulatedLeapBus
         hand("missing", motor=99)
     with pytest.raises(EmulatorError, match="faults"):
         hand("faults", dropp=0.5)
+
+
+@pytest.mark.parametrize("answer", [b"", bytes(30)], ids=["none", "a shorter one"])
+def test_an_answer_that_belongs_to_another_question_is_a_damaged_one(
+    bus: ServoBus, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    """One that comes late is whole and right, but not what the library cuts into pieces."""
+
+    def late(port: Any, *_: object) -> tuple[list[int], int, int]:
+        port.is_using = False
+        return list(answer), 0, 0
+
+    monkeypatch.setattr(bus._packets, "fastSyncReadRx", late)
+    with pytest.raises(BusError) as caught:
+        bus.read_all(ALL, xl330.PRESENT_CURRENT, xl330.PRESENT_POSITION)
+    assert caught.value.kind is Kind.DAMAGED
+    monkeypatch.undo()
+    assert len(bus.read_all(ALL, xl330.PRESENT_CURRENT, xl330.PRESENT_POSITION)) == 16
