@@ -53,6 +53,13 @@ def of(arguments: argparse.Namespace, spec: ObservationSpec) -> dict[str, Any]:
     return {"observation": "points", "camera": camera}
 
 
+def plain(spec: ObservationSpec) -> dict[str, Any]:
+    """What `make_env` takes for training with that observation, with a camera without errors; nothing for
+    the state."""
+    count = points_task.count_of(spec)
+    return {"observation": "points", "camera": {"count": count}} if count else {}
+
+
 def told(arguments: argparse.Namespace, spec: ObservationSpec) -> dict[str, Any] | None:
     """The options as they go into results; None without a camera."""
     if not points_task.count_of(spec):

@@ -56,6 +56,15 @@ class PointsVecEnv:
         """The episode that each env plays now. Shape: (N,)"""
         return self._env.episodes
 
+    @property
+    def autoreset_stride(self) -> int:
+        """By how much the number of an env's episode grows when it ends."""
+        return self._env.autoreset_stride
+
+    @autoreset_stride.setter
+    def autoreset_stride(self, stride: int) -> None:
+        self._env.autoreset_stride = stride
+
     def reset(self, seed: int, episodes: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
         """See `MujocoVecEnv.reset`."""
         self._env.reset(seed, episodes)

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from rfs_core.config import to_mapping
 from rfs_core.specs import require_same
-from rfs_learning import checkpoint, container, training_state
+from rfs_learning import camera_options, checkpoint, container, training_state
 from rfs_learning.checkpoint import Checkpoint, CheckpointError
 from rfs_learning.flow import architecture_from_dict, values_left_out
 from rfs_learning.policy import Policy
@@ -86,6 +86,7 @@ class PpoRunner:
                 physics_dt=config.physics_dt,
                 disturbance=config.disturbance,
                 threads=config.threads,
+                **camera_options.plain(self.base.header.observation_spec),
             )
         self._check_base(env)
         if not self._ranks.alone:
