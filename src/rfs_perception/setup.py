@@ -20,6 +20,7 @@ setup(
             "calibrate_camera=rfs_perception.nodes.entry:calibrate_camera",
             "reward_node=rfs_perception.nodes.entry:reward_node",
             "benchmark_camera=rfs_perception.nodes.entry:benchmark_camera",
+            "replay_reward=rfs_perception.nodes.entry:replay_reward",
         ],
     },
 )

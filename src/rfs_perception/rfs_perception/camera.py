@@ -132,6 +132,8 @@ class Camera:
         self.serial = str(device.get_info(rs.camera_info.serial_number))
         self.name = str(device.get_info(rs.camera_info.name))
         self._playback = device if device.is_playback() else None
+        self.live = self._playback is None
+        """False: a recording, which may pause."""
         self._align: Any = rs.align(rs.stream.color) if config.align else None
         self._filters = _filters(rs, config.filters)
         self._sensors: list[Any] = []

@@ -19,6 +19,7 @@ class OpenCamera(Protocol):
     """What is read."""
 
     serial: str
+    live: bool
     unpaired: int
 
     def read(self, timeout_s: float) -> Frame | None:
@@ -138,7 +139,7 @@ class CaptureLoop:
         self.counts.unpaired += self.camera.unpaired - self._unpaired_before
         self._unpaired_before = self.camera.unpaired
         if frame is None:
-            if now - self._heard_at > self._lost_after:
+            if self.camera.live and now - self._heard_at > self._lost_after:
                 self._lose(
                     f"no image from camera {self.camera.serial} for {now - self._heard_at:.1f} s: "
                     "unplugged? looking for it"

@@ -29,8 +29,9 @@ class Played:
 
     serial, unpaired = "1", 0
 
-    def __init__(self, *events: object) -> None:
+    def __init__(self, *events: object, live: bool = True) -> None:
         self.events = deque(events)
+        self.live = live
         self.closed = False
 
     def read(self, timeout_s: float) -> Frame | None:
@@ -84,6 +85,15 @@ def test_an_unplugged_camera_is_let_go_looked_for_and_found_again() -> None:
     assert found.number == 1
     assert capture.reason == ""
     assert (capture.counts.lost, capture.counts.opened, capture.counts.dropped) == (1, 2, 0)
+
+
+def test_a_recording_that_pauses_is_not_lost() -> None:
+    capture = loop(Played(frame(1, 1), None, None, frame(2, 2), live=False))
+    assert capture.step(0.0) is not None
+    assert capture.step(5.0) is None
+    assert capture.step(9.0) is None
+    assert capture.step(9.1) is not None
+    assert (capture.counts.lost, capture.counts.opened) == (0, 1)
 
 
 def test_a_camera_that_raises_is_let_go() -> None:

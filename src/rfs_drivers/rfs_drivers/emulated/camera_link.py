@@ -14,6 +14,7 @@ import json
 import os
 import socket
 import struct
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -73,15 +74,15 @@ class CameraFeed:
             self._listening.close()
             raise EmulatorError(f"no socket can be made at {path}: {error}") from error
         self._listening.listen(1)
-        self._listening.setblocking(False)
+        self._lock = threading.Lock()
         self._reader: socket.socket | None = None
         self.sent = 0
         """Pairs that a reader has taken."""
+        threading.Thread(target=self._accept, name="camera feed", daemon=True).start()
 
     @property
     def connected(self) -> bool:
         """Whether somebody reads."""
-        self._accept()
         return self._reader is not None
 
     def send(self, number: int, time_ms: float, colour: NDArray[np.uint8], depth: NDArray[np.uint16]) -> bool:
@@ -92,29 +93,35 @@ class CameraFeed:
                 f"images are {colour.shape} and {depth.shape}, this camera's are "
                 f"{(spec.height, spec.width, 3)} and {(spec.height, spec.width)}"
             )
-        self._accept()
-        if self._reader is None:
-            return False
-        try:
-            self._reader.sendall(_HEADER.pack(number, time_ms))
-            self._reader.sendall(np.ascontiguousarray(depth, dtype="<u2").data.cast("B"))
-            self._reader.sendall(np.ascontiguousarray(colour, dtype=np.uint8).data.cast("B"))
-        except OSError:
-            self._drop()
-            return False
+        with self._lock:
+            if self._reader is None:
+                return False
+            try:
+                self._reader.sendall(_HEADER.pack(number, time_ms))
+                self._reader.sendall(np.ascontiguousarray(depth, dtype="<u2").data.cast("B"))
+                self._reader.sendall(np.ascontiguousarray(colour, dtype=np.uint8).data.cast("B"))
+            except OSError:
+                self._drop()
+                return False
         self.sent += 1
         return True
 
     def _accept(self) -> None:
-        try:
-            reader, _ = self._listening.accept()
-        except (BlockingIOError, OSError):
-            return
-        self._drop()
-        reader.settimeout(5.0)
-        reader.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-        reader.sendall(json.dumps(asdict(self.spec)).encode() + b"\n")
-        self._reader = reader
+        while True:
+            try:
+                reader, _ = self._listening.accept()
+            except OSError:
+                return  # closed
+            with self._lock:
+                self._drop()
+                reader.settimeout(5.0)
+                reader.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+                try:
+                    reader.sendall(json.dumps(asdict(self.spec)).encode() + b"\n")
+                except OSError:
+                    reader.close()
+                    continue
+                self._reader = reader
 
     def _drop(self) -> None:
         if self._reader is not None:
@@ -123,7 +130,11 @@ class CameraFeed:
 
     def close(self) -> None:
         """Unplug."""
-        self._drop()
+        with self._lock:
+            self._drop()
+        # A thread that waits in accept is woken by a shutdown, not by a close.
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)

@@ -21,3 +21,8 @@ def reward_node() -> None:
 def benchmark_camera() -> None:
     """`ros2 run rfs_perception benchmark_camera`."""
     run_main("rfs_perception.nodes.benchmark_camera")
+
+
+def replay_reward() -> None:
+    """`ros2 run rfs_perception replay_reward`."""
+    run_main("rfs_perception.nodes.replay_reward")
