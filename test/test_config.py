@@ -9,12 +9,16 @@ import yaml
 
 from rfs_control.correction_config import CorrectionNodeConfig
 from rfs_control.episode_config import EpisodeConfig
+from rfs_control.operator_steps import OperatorConfig
 from rfs_control.policy_config import PolicyConfig
 from rfs_core.config import from_mapping
 from rfs_core.gate_config import GateConfig
 from rfs_core.tasks import TASKS
 from rfs_data.recorder_config import RecorderConfig
+from rfs_drivers.franka_config import FrankaConfig
+from rfs_drivers.leap_config import LeapConfig
 from rfs_drivers.spacemouse import SpaceMouseConfig
+from rfs_sim.emulated_config import EmulatedConfig
 from rfs_sim.sim_config import SimConfig
 
 ROOT = Path(__file__).parent.parent
@@ -107,3 +111,41 @@ CORRECTIONS = yaml.safe_load((ROOT / "config" / "corrections.yaml").read_text())
 def test_every_key_of_the_corrections_is_known_and_has_the_default_of_its_class(node, config):
     assert from_mapping(config, CORRECTIONS[f"/**/{node}"]["ros__parameters"]) == config()
     assert len(CORRECTIONS) == 2
+
+
+@pytest.mark.parametrize("launch", ["deploy", "robot"])
+def test_a_robot_file_that_does_not_fit_is_refused_with_those_that_do(launch, tmp_path):
+    spec = importlib.util.spec_from_file_location(f"{launch}_file", ROOT / "launch" / f"{launch}.launch.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    folder = ROOT / "config" / "robot"
+    own = tmp_path / "mine.yaml"
+    own.touch()
+    assert module.robot_file("emulated", "", folder) == folder / "emulated.yaml"
+    assert module.robot_file("real", "fr3_leap", folder) == folder / "fr3_leap.yaml"
+    assert module.robot_file("real", str(own), folder) == own
+    for robot, asked, names in (
+        ("real", "", "fer_leap, fr3_leap"),
+        ("real", "emulated", "fer_leap, fr3_leap"),
+        ("real", "no/such/file.yaml", "fer_leap, fr3_leap"),
+        ("emulated", "fr3_leap", "emulated"),
+    ):
+        with pytest.raises(RuntimeError, match=f"shipped for it: {names}, or give a YAML file"):
+            module.robot_file(robot, asked, folder)
+
+
+ROBOT_CLASSES = {
+    "emulated_robot": EmulatedConfig,
+    "franka_node": FrankaConfig,
+    "leap_node": LeapConfig,
+    "robot_operator": OperatorConfig,
+    **CLASSES,
+}
+
+
+@pytest.mark.parametrize("name", ["emulated", "fr3_leap", "fer_leap"])
+def test_every_key_of_a_robot_file_is_known_and_in_its_range(deploy, name):
+    blocks = yaml.safe_load((ROOT / "config" / "robot" / f"{name}.yaml").read_text())
+    assert {block.rpartition("/")[2] for block in blocks} <= {*deploy.NODES, *deploy.ROBOT_NODES}
+    for block, content in blocks.items():
+        from_mapping(ROBOT_CLASSES[block.rpartition("/")[2]], content["ros__parameters"])

@@ -117,8 +117,7 @@ def test_a_namespace_moves_everything_and_a_params_file_changes_nodes(
     ("arguments", "sentence"),
     [
         ({"task": "juggle"}, "Valid options are: ['grasp', 'kit', 'pinch', 'place', 'pour', 'power', 'push_"),
-        ({"robot": "real"}, "in simulation only"),
-        ({"robot": "emulated"}, "in simulation only"),
+        ({"robot": "real"}, "shipped for it: fer_leap, fr3_leap, or give a YAML file"),
         ({"episodez": 3}, "known: a0, camera, checkpoint, composition, episodes"),
         ({"episodes": "many"}, "episodes:=many cannot be used: needs a whole number >= 0"),
         ({"seed": -1}, "seed:=-1 cannot be used: needs a whole number >= 0"),

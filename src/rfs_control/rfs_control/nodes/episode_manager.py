@@ -45,6 +45,7 @@ from rfs_ros import connections, params
 from rfs_ros.conversions import stamp_msg, stamp_ns
 from rfs_ros.run import exit_with, run_node
 
+_DRIVERS = ("franka_node", "leap_node")
 _TICK_S = 0.1
 _LAST_NUMBERS_TIMEOUT_S = 2.0
 _VIDEO_TIMEOUT_S = 60.0
@@ -168,6 +169,9 @@ class EpisodeManager(Node):
             if (namespace or "/") != self.get_namespace():
                 continue
             self._numbers[name] = {pair.key: pair.value for pair in status.values}
+            refusal = self._numbers[name].get("refusal", "")
+            if refusal and name in _DRIVERS and self.config.drivers and not self._started:
+                self._do(self.batch.policy_lost(self._now_s(), f"{name}: {refusal}"))
             # While nothing runs, a policy in error is one that refused its checkpoint.
             if name == "policy_node" and status.level == DiagnosticStatus.ERROR and not self._started:
                 self._do(self.batch.policy_lost(self._now_s(), f"policy_node: {status.message}"))
@@ -266,7 +270,7 @@ class EpisodeManager(Node):
             self.config.world,
             "gate_node",
             "policy_node",
-            *(("franka_node", "leap_node") if self.config.drivers else ()),
+            *(_DRIVERS if self.config.drivers else ()),
             *(("recorder_node",) if self.config.recorder else ()),
             *(("correction_node",) if self.config.corrections else ()),
         )

@@ -70,6 +70,7 @@ class FrankaNode(LifecycleNode):
             self._config.check()
         except ConfigError as error:
             self._refusal = str(error)
+            self.get_logger().error(f"cannot be configured: {error}")
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._driver: FrankaDriver | None = None
         self._active = False
@@ -243,6 +244,7 @@ class FrankaNode(LifecycleNode):
             values["cpu_share_of_library"] = f"{of_library / (now - then):.3f}"
             values["cpu_share_of_node"] = f"{(cpu - cpu_then - of_library) / (now - then):.3f}"
             self._cpu = (now, cpu, library)
+        values["refusal"] = self._refusal
         values[connections.KEY] = connections.report(self)
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
         message = DiagnosticArray(status=[status])

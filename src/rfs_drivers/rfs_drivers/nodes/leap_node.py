@@ -58,6 +58,7 @@ class LeapNode(LifecycleNode):
             self._config.check()
         except ConfigError as error:
             self._refusal = str(error)
+            self.get_logger().error(f"cannot be configured: {error}")
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._time = ControlTime(self)
         self._driver: LeapDriver | None = None
@@ -221,6 +222,7 @@ class LeapNode(LifecycleNode):
             values["cpu_share_of_node"] = f"{(cpu - cpu_then) / (now - then):.3f}"
             values["rate_hz"] = f"{(self._published - published_then) / (now - then):.1f}"
             self._measured = (now, cpu, self._published)
+        values["refusal"] = self._refusal
         values[connections.KEY] = connections.report(self)
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
         message = DiagnosticArray(status=[status])

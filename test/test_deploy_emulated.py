@@ -1,0 +1,114 @@
+"""A whole deployment on emulated devices: the real drivers close the loop through the wire.
+
+What is asked is that the loop closes, not that the policy is good, and nothing about speed: robot time
+stretches where the machine is busy.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+from probe import Probe
+from std_srvs.srv import Trigger
+
+from rfs_msgs.srv import StartEpisode
+from rfs_sim import episode_log
+
+PATIENCE_S = 300.0
+"""Wall time for one deployment on a busy machine."""
+
+
+def ask_devices(output: str, which: str, **request: object) -> dict[str, Any]:
+    """One operation of a fault interface; its port is in what emulated_robot says."""
+    line = next(line for line in output.splitlines() if "(faults: port" in line)
+    address = line.split("arm at ")[1].split()[0]
+    ports = [int(part.split(")")[0]) for part in line.split("(faults: port ")[1:]]
+    port = ports[("arm", "hand").index(which)]
+    with socket.create_connection((address, port), timeout=30.0) as connection:
+        connection.sendall(json.dumps(request).encode() + b"\n")
+        answer: dict[str, Any] = json.loads(connection.makefile().readline())
+    assert answer.pop("ok"), answer
+    return answer
+
+
+def test_an_episode_runs_through_drivers_wire_devices_and_physics(deploy, gentle_checkpoint):
+    deployment = deploy(robot="emulated", checkpoint=gentle_checkpoint, episodes=2, real_time_factor=0.3)
+    deployment.wait_for("episode 0 (1 of 2)", PATIENCE_S)
+    arm = ask_devices(deployment.output(), "arm", do="status")
+    hand = ask_devices(deployment.output(), "hand", do="status")
+    assert deployment.wait(PATIENCE_S) == 0, deployment.output()
+    report = deployment.report()
+    assert (report["episodes_finished"], report["episodes_aborted"], report["stopped"]) == (2, 0, "")
+    # The gate's targets reached the devices over the vendors' wires.
+    assert arm["applied"] > 1000  # commands of 1 ms
+    assert hand["packets"] > 100
+    assert set(hand["mode"]) == {5}  # current-based position
+    assert set(hand["hardware_error"]) == {0}
+    for path in sorted((deployment.run_dir / "episodes").glob("*.npz")):
+        header, arrays = episode_log.load(path)
+        assert header["outcome"] in ("success", "failure")
+        # The arm went where it was told: further than it stands from its last target, which is ahead of it.
+        palm, target = arrays["palm_position"], arrays["arm_target_position"]
+        moved = ((palm[-1] - palm[0]) ** 2).sum() ** 0.5
+        behind = ((palm[-1] - target[-1]) ** 2).sum() ** 0.5
+        assert behind < 0.07  # the leash, and a control step of motion
+        assert moved > 0.0
+        assert abs(arrays["hand_position"][-1] - arrays["hand_position"][0]).max() > 0.02
+    assert "is in reflex" not in deployment.output()
+    assert "stopped by themselves" not in deployment.output()
+
+
+def test_faults_are_named_and_only_a_person_goes_on_after_them(deploy, gentle_checkpoint, ros_domain):
+    deployment = deploy(robot="emulated", checkpoint=gentle_checkpoint, episodes=0, real_time_factor=0.3)
+    deployment.wait_for("waiting for episode/start", PATIENCE_S)
+    probe = Probe(ros_domain)
+
+    def start_episode(index: int) -> Any:
+        return probe.call(StartEpisode, "episode/start", PATIENCE_S, seed=1, index=index)
+
+    answer = start_episode(0)
+    assert answer.success, answer.message
+    ask_devices(deployment.output(), "hand", do="overload", motor=2)
+    deployment.wait_for("if_pip (motor 2) reports overload: free the finger or let it cool", PATIENCE_S)
+    ask_devices(deployment.output(), "arm", do="reflex", error="joint_reflex")
+    deployment.wait_for(
+        "robot is in reflex (joint_reflex): clear the contact, then call arm/recover", PATIENCE_S
+    )
+    deployment.wait_for("episode 0 (1)", PATIENCE_S)  # a robot that stands still achieves nothing
+
+    refused = start_episode(1)
+    assert not refused.success
+    assert "franka_node is in fault" in refused.message
+    recovered = probe.call(Trigger, "arm/recover", PATIENCE_S)
+    assert recovered.success, recovered.message
+    refused = start_episode(2)
+    assert not refused.success
+    assert "leap_node is in fault" in refused.message
+    ask_devices(deployment.output(), "hand", do="overload", motor=2, on=False)
+    recovered = probe.call(Trigger, "hand/recover", PATIENCE_S)
+    assert recovered.success, recovered.message
+    again = start_episode(3)
+    assert again.success, again.message
+    probe.close()
+    deployment.interrupt()
+    assert deployment.wait(60.0) == 0, deployment.output()
+
+
+def test_values_that_cannot_be_used_are_refused_at_configure_with_what_is_allowed(
+    deploy, gentle_checkpoint, tmp_path: Path
+):
+    params = tmp_path / "params.yaml"
+    params.write_text(
+        "/**/leap_node: {ros__parameters: {hand: allegro}}\n"
+        "/**/franka_node: {ros__parameters: {translational_stiffness: 9000.0}}\n"
+    )
+    deployment = deploy(robot="emulated", checkpoint=gentle_checkpoint, params_file=params, episodes=1)
+    # Nobody waits for drivers that cannot start.
+    assert deployment.wait(PATIENCE_S) == 1, deployment.output()
+    assert "known: leap_right" in deployment.output()
+    assert "10.0 to 2000.0 N/m" in deployment.output()
+    assert "all nodes are there" not in deployment.output()
+    assert "still waiting" not in deployment.report()["stopped"]
