@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from promises import LONG, cases
+from promises import cases
 from stopwatch import Stopwatch
 
 from rfs_drivers.emulated.leap_bus_process import EmulatedLeapBus
@@ -43,9 +43,8 @@ class Rig:
     def __init__(self, hand: EmulatedLeapBus, **parameters: Any) -> None:
         self.hand = hand
         self.states: list[HandState] = []
-        # Patience for a machine that is busy with other things; the long form has the default's figures.
-        patience = LeapConfig.reply_timeout if LONG else 0.1
-        values = {"reply_timeout": patience, "bus_watchdog": 2.5, "soft_start": 0.2, **parameters}
+        # Patience for a machine that is busy with other things.
+        values = {"reply_timeout": 0.1, "bus_watchdog": 2.5, "soft_start": 0.2, **parameters}
         self.driver = LeapDriver(LeapConfig(port=hand.port, **values), on_state=self.states.append)
 
     def step(self, target: float | None = 0.4) -> None:
