@@ -49,6 +49,9 @@ def main() -> int:
     )
     parser.add_argument("--size", default="320x240", help="of the images, pixels")
     parser.add_argument("--noise", type=float, default=0.002, help="of the depth, m")
+    parser.add_argument(
+        "--slower", type=float, default=1.0, help="so much slower than real time is it recorded and played"
+    )
     arguments = parser.parse_args()
     width, height = (int(n) for n in arguments.size.split("x"))
     world = World("grasp")
@@ -75,7 +78,7 @@ def main() -> int:
         config = CameraConfig(source=f"emulated:{feed.path}", record=str(out.with_suffix(".db3")))
         realsense = RealSense(find(config.source), config)
         for number, (colour, depth) in enumerate(pairs, start=1):
-            time.sleep(1.0 / FPS)
+            time.sleep(arguments.slower / FPS)
             feed.send(number, number * 1000.0 / FPS, colour, depth)
             read += realsense.read(0.5) is not None
         while realsense.read(0.5) is not None:

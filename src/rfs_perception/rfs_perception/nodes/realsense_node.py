@@ -202,9 +202,9 @@ class RealSenseNode(LifecycleNode):
             if config.points and count % config.points_period == 0:
                 self._make_cloud(stamp_ns, frame)
             if config.images and count % config.images_period == 0:
-                self._publish_colour(messages.colour_msg(stamp_ns, frame.colour, config.jpeg_quality))
-                self._publish_depth(messages.depth_msg(stamp_ns, frame.depth))
                 self._publish_info(messages.info_msg(stamp_ns, frame.intrinsics))
+                self._publish_depth(messages.depth_msg(stamp_ns, frame.depth))
+                self._publish_colour(messages.colour_msg(stamp_ns, frame.colour, config.jpeg_quality))
             count += 1
             self._say(self._problem)
             self._busy_s.append(time.perf_counter() - began)

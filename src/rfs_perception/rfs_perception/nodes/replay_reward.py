@@ -70,6 +70,7 @@ class Replay:
         if arguments.arm is not None:
             stamps, positions = arm_file.load(arguments.arm)
             self._stamps, self._positions = stamps.tolist(), list(positions)
+        self._images: set[int] = set()
         self._sent = 0
         self._ended = self._reading = False
         self._started = False
@@ -108,11 +109,13 @@ class Replay:
         )
 
     def _on_reward(self, message: Reward) -> None:
-        if self._reading:
+        # Not what the node says before the first image and after the last one.
+        if stamp_ns(message.header.stamp) in self._images:
             self.rewards.append(message)
 
     def _on_info(self, message: CameraInfo) -> None:
         self._reading = True
+        self._images.add(stamp_ns(message.header.stamp))
         until = stamp_ns(message.header.stamp) + _AHEAD_NS
         while self._sent < len(self._stamps) and self._stamps[self._sent] <= until:
             i = self._sent
