@@ -195,15 +195,14 @@ def longer_table(found: Sequence[Group]) -> list[str]:
 
 
 def diagnostics_table(results: Sequence[Result]) -> list[str]:
-    """Markdown: what the parts of each policy do; [] where nothing was measured."""
-    measured = [r for r in results if r.data["diagnostics"]]
-    if not measured:
+    """Markdown: what the parts of each policy do, and what it does with them."""
+    if not results:
         return []
     head = ["cell", "full", *_SWITCH_COLUMNS, "norm of a_0", "residual, share of bound", "saturated"]
-    if any("infeasible_share" in r.evaluation for r in measured):
+    if any("infeasible_share" in r.evaluation for r in results):
         head.append("infeasible")
     lines = [_line(head), _line(["---"] * len(head))]
-    for r in measured:
+    for r in results:
         switched = [r.diagnostic(f"switch/{name}") for name in _SWITCH_COLUMNS]
         full = r.evaluation
         cells = [
