@@ -17,6 +17,7 @@ from rfs_core import robot
 from rfs_core.se3 import Pose
 from rfs_core.world_state import WorldState
 from rfs_sim.mjcf import SceneConfig
+from rfs_sim.randomization import DisturbanceConfig
 from rfs_sim.world import Outcome, outcome_of
 from rfs_sim.worlds import Worlds
 
@@ -29,6 +30,10 @@ HAND_DT_STEPS = 2
 STEPS_PER_TICK = round(robot.CONTROL_DT / PHYSICS_DT)
 TAU_EXT_TIME = 0.01
 """s: low pass over the contact torques that the arm reports; a robot filters them too."""
+COMPLIANT = DisturbanceConfig(arm=1.0)
+"""Pulses on the joints, N m. The simulated driver resists with 200 N m s/rad, so that pulses of 10 N m move its
+joints at 0.05 rad/s. Joints of an arm under Cartesian impedance resist with little more than their inertia of
+about 1 kg m2: 1 N m moves them as fast within a control step."""
 
 
 class _Worlds(Worlds):
@@ -56,19 +61,32 @@ class _Worlds(Worlds):
 class DrivenWorld:
     """One world of a task, its robot driven by torques."""
 
-    def __init__(self, task: str, seed: int = 0, world: str = "training") -> None:
+    def __init__(
+        self,
+        task: str,
+        seed: int = 0,
+        world: str = "training",
+        disturbance: DisturbanceConfig | None = None,
+    ) -> None:
         """The world of episode 0 of `seed`, standing still, until a reset.
 
         Args:
             task: name of the task.
             seed: of the world that is shown before the first reset.
+            disturbance: torque pulses on the joints in an episode; None: `COMPLIANT`.
             world: `training` or `gap`, see `Worlds`.
 
         Raises:
             RfsError: an unknown task or world.
         """
         options = {} if world == "training" else {"world": world}
-        self._worlds = _Worlds(task, 1, scene=SceneConfig(physics_dt=PHYSICS_DT), **options)
+        self._worlds = _Worlds(
+            task,
+            1,
+            scene=SceneConfig(physics_dt=PHYSICS_DT),
+            disturbance=COMPLIANT if disturbance is None else disturbance,
+            **options,
+        )
         self.task = task
         self.max_episode_steps: int = self._worlds.task.MAX_EPISODE_STEPS
         self.action_spec = robot.DEFAULT_ACTION_SPEC
