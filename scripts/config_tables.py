@@ -10,20 +10,33 @@ import argparse
 import sys
 from pathlib import Path
 
+from rfs_control.correction_config import CorrectionNodeConfig
 from rfs_core.config import describe
 from rfs_core.gate_config import GateConfig
+from rfs_sim.gap import GapConfig
 
 ROOT = Path(__file__).resolve().parent.parent
-TABLES = {("docs/safety.md", "gate"): GateConfig}
+TABLES = {
+    ("docs/safety.md", "gate"): GateConfig,
+    ("docs/corrections.md", "corrections"): CorrectionNodeConfig,
+    ("docs/gap_world.md", "gap"): GapConfig,
+}
 
 
 def table(config_class: type) -> str:
     """Markdown table of every field: name, default, unit, range, meaning."""
     lines = ["| parameter | default | unit | allowed | meaning |", "|---|---|---|---|---|"]
     for field in describe(config_class):
-        allowed = ", ".join(map(str, field.choices)) if field.choices else f"{field.low} to {field.high}"
+        allowed = ", ".join(map(str, field.choices)) if field.choices else span(field.low, field.high)
         lines.append(f"| `{field.name}` | {field.default} | {field.unit} | {allowed} | {field.doc} |")
     return "\n".join(lines)
+
+
+def span(low: float | None, high: float | None) -> str:
+    """A range in words; empty where there is none."""
+    if low is None or high is None:
+        return f">= {low}" if low is not None else f"<= {high}" if high is not None else ""
+    return f"{low} to {high}"
 
 
 def filled(text: str, name: str, content: str) -> str:
