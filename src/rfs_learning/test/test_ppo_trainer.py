@@ -13,7 +13,9 @@ import torch
 from rfs_core.errors import RfsError
 from rfs_learning import checkpoint, container
 from rfs_learning.policy import Policy
+from rfs_learning.rl import ppo_runner
 from rfs_learning.rl.distributed import Ranks
+from rfs_learning.rl.ppo_config import PpoTrainerConfig
 from rfs_learning.run_folder import RunFolder
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -44,7 +46,21 @@ def environment(tmp_path):
     return {**toy_engine.install(tmp_path / "engine"), "ROS_DOMAIN_ID": os.environ.get("ROS_DOMAIN_ID", "44")}
 
 
+def alone(monkeypatch, settings, **changes):
+    """The same run in this process; its runner."""
+    monkeypatch.setattr(
+        ppo_runner, "make_env", lambda engine, task, count, **_: toy_engine.make_env(task, count)
+    )
+    given = {**settings, **changes}
+    given |= {name: str(value) for name, value in given.items() if isinstance(value, Path)}
+    runner = ppo_runner.PpoRunner(PpoTrainerConfig(**given))
+    runner.run()
+    runner.close()
+    return runner
+
+
 def trained(tmp_path, *command):
+    """What the command printed."""
     done = subprocess.run(
         [sys.executable, *command],
         env=environment(tmp_path),
@@ -62,18 +78,13 @@ def weights(run):
     return {name: value for name, value in tensors.items() if name != "generator" and "running" not in name}
 
 
-def test_a_run_stopped_by_sigint_resumes_to_the_very_same_weights(tmp_path, settings):
+def test_a_run_stopped_by_sigint_resumes_to_the_very_same_weights(tmp_path, settings, monkeypatch):
     pytest.importorskip("rclpy")
-    text = trained(tmp_path, "-c", TRAINER, *arguments(settings, run_dir=tmp_path / "whole"))
-    assert "z has 6 values {'noise': 4, 'residual': 2, 'direct': 0}" in text
-    best = Policy.load(tmp_path / "whole" / "checkpoints" / "best.safetensors")
-    assert best.header.results["full"]["episodes"] == 16
-    assert (tmp_path / "whole" / "report.md").exists()
-
+    variables = environment(tmp_path)
     hold, holding = tmp_path / "engine" / "hold", tmp_path / "engine" / "holding"
     hold.touch()  # environments wait in the fourth iteration of six decisions
     cut = arguments(settings, run_dir=tmp_path / "cut")
-    process = subprocess.Popen([sys.executable, "-c", TRAINER, *cut], env=environment(tmp_path))
+    process = subprocess.Popen([sys.executable, "-c", TRAINER, *cut], env=variables)
     deadline = time.monotonic() + PATIENCE_S
     while not holding.exists():
         assert time.monotonic() < deadline
@@ -83,24 +94,30 @@ def test_a_run_stopped_by_sigint_resumes_to_the_very_same_weights(tmp_path, sett
     assert process.wait(PATIENCE_S) == 0
     rows = RunFolder(tmp_path / "cut").metrics()
     assert len(rows) == 1 + 3  # the iteration that was cut is not there
-    trained(tmp_path, "-c", TRAINER, *cut, "-p", "resume:=true")
+    text = trained(tmp_path, "-c", TRAINER, *cut, "-p", "resume:=true")
+    assert "z has 6 values {'noise': 4, 'residual': 2, 'direct': 0}; resuming at control step" in text
+    best = Policy.load(tmp_path / "cut" / "checkpoints" / "best.safetensors")
+    assert best.header.results["full"]["episodes"] == 16
+    assert (tmp_path / "cut" / "report.md").exists()
+
+    alone(monkeypatch, settings, run_dir=tmp_path / "whole")
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert one.keys() == other.keys()
     for name, value in one.items():
         assert torch.equal(value, other[name]), name
 
 
-def test_two_processes_learn_what_one_learns_from_the_joint_batch(tmp_path, settings):
+def test_two_processes_learn_what_one_learns_from_the_joint_batch(tmp_path, settings, monkeypatch):
     pytest.importorskip("rclpy")
     # One minibatch: its shuffling cannot matter. Points leave the square now and then: autoreset is shared.
     # Exploration of the residual and a_0 of the base policy are drawn.
     settings = {**settings, "modulation": "residual", "minibatch": 10_000, "final_episodes": 0}
-    alone, shared = tmp_path / "alone", tmp_path / "shared"
-    trained(tmp_path, "-c", TRAINER, *arguments(settings, run_dir=alone))
+    shared = tmp_path / "shared"
+    whole = alone(monkeypatch, settings, run_dir=tmp_path / "alone").folder
     module = ["-m", "rfs_learning.nodes.ppo_trainer"]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     text = trained(tmp_path, *torchrun, *module, *arguments(settings, run_dir=shared))
-    rows, others = RunFolder(alone).metrics(), RunFolder(shared).metrics()
+    rows, others = whole.metrics(), RunFolder(shared).metrics()
     assert len(rows) == len(others) > 5, text
     for row, other in zip(rows, others, strict=True):
         assert row["step"] == other["step"]
@@ -108,7 +125,7 @@ def test_two_processes_learn_what_one_learns_from_the_joint_batch(tmp_path, sett
             assert other[name] == pytest.approx(row[name], rel=2e-3, abs=2e-5, nan_ok=True), name
         assert other["ppo/learning_rate"] == row["ppo/learning_rate"]
         assert other["ppo/return_scale"] == pytest.approx(row["ppo/return_scale"], rel=1e-4)
-    one, other = weights(alone), weights(shared)
+    one, other = weights(whole.path), weights(shared)
     for name, value in one.items():
         if not name.startswith("optimizer"):
             torch.testing.assert_close(other[name], value, rtol=2e-3, atol=2e-4, msg=name)
