@@ -73,7 +73,7 @@ def test_the_product_describes_itself_and_is_run_by_policy_unchanged(tmp_path, f
     assert kinds == ["flow_base", "bag"]
     assert loaded.header.parents[0]["id"] == base().id
     assert loaded.header.parents[1]["sha256"] == offline.file_sha256(tmp_path / "data.npz")
-    assert loaded.header.config["alpha"] == 2.5
+    assert loaded.header.config["alpha"] == 0.05
     output = Policy.load(path).act(np.zeros((3, 4), np.float32), np.ones((3, 2, 2), np.float32))
     assert np.isfinite(output.a).all()
     assert (np.abs(output.a_r) <= 0.05 + 1e-7).all()
@@ -115,7 +115,7 @@ def test_resuming_with_other_settings_data_or_base_is_refused(tmp_path, files):
     runner = start(files, tmp_path / "run")
     runner.advance(10)
     runner.close()
-    with pytest.raises(RfsError, match=r"alpha was 2.5, is 1.0"):
+    with pytest.raises(RfsError, match=r"alpha was 0.05, is 1.0"):
         start(files, tmp_path / "run", resume=True, alpha=1.0)
     offline.save(recorded(base(), seed=1), tmp_path / "other.npz", {})
     with pytest.raises(RfsError, match="episodes were used"):

@@ -23,7 +23,9 @@ def make(data=None, checkpoint=None, **settings):
     checkpoint = checkpoint or base()
     torch.manual_seed(0)
     return td3bc.make(
-        Td3BcConfig(**{"critic_warmup": 0, **SMALL, **settings}), data or recorded(checkpoint), checkpoint
+        Td3BcConfig(**{"critic_warmup": 0, "alpha": 2.5, **SMALL, **settings}),
+        data or recorded(checkpoint),
+        checkpoint,
     )
 
 
@@ -176,6 +178,29 @@ def test_noise_of_another_base_policy_is_inverted_or_refused():
     assert found.noise.error < 1e-5
     with pytest.raises(OfflineDataError, match=r"30 of 30 decisions.*toy@"):
         make(data, trained_on, missing_noise="refuse")
+
+
+def test_a_steered_checkpoint_is_gone_on_from_within_the_new_bounds():
+    checkpoint = base()
+    first = make(recorded(checkpoint), checkpoint, residual_hand=0.1)
+    with torch.no_grad():
+        for parameter in first.actor.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    steered = first.checkpoint(checkpoint, name="first")
+    again = make(recorded(checkpoint), steered)  # residual_hand 0.05
+    o, noise = (
+        np.random.default_rng(0).standard_normal((9, 4)).astype(np.float32),
+        np.zeros((9, 2, 2), np.float32),
+    )
+    one = Policy.from_checkpoint(steered).act(o, noise)
+    two = Policy.from_checkpoint(again.checkpoint(steered, name="again")).act(o, noise)
+    np.testing.assert_array_equal(two.a_0, one.a_0)
+    np.testing.assert_allclose(two.a_r, np.clip(one.a_r, -0.05, 0.05), atol=1e-7)
+    zero = make(recorded(checkpoint), steered, start="zero").checkpoint(steered, name="zero")
+    assert not Policy.from_checkpoint(zero).act(o, noise).a_r.any()
+    assert not make(recorded(checkpoint), steered, modulation="residual").actor.layers[-1].weight.any()
+    with pytest.raises(OfflineDataError, match="has no head to start at"):
+        make(recorded(checkpoint), checkpoint, start="head")
 
 
 def test_what_has_run_past_a_bound_can_come_back():

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from rfs_core.errors import RfsError
 from rfs_learning.normalizer import Normalizer
 from rfs_learning.steering import HeadArchitecture, SteeringHead, SteeringLayout
 
@@ -41,6 +42,32 @@ def make_head(
     head = SteeringHead(HeadArchitecture(len(normalizer.mean), width, layers), layout, a0)
     head.observation_normalizer.load_state_dict(normalizer.state_dict())
     return head
+
+
+def continued(trained: SteeringHead, layout: SteeringLayout) -> SteeringHead:
+    """A trained head to go on from, under another layout's bounds: what both allow stays as it is.
+
+    Raises:
+        RfsError: it puts out other values than the layout has.
+    """
+    old = trained.layout
+    if old.groups != layout.groups or old.residual_values != layout.residual_values:
+        raise RfsError(
+            f"the checkpoint's head puts out {old.groups}, to be trained is {layout.groups}: pass "
+            f"start:=zero, or residual bounds and modulation as it was trained with"
+        )
+    head = SteeringHead(trained.architecture, layout, trained.a0)
+    head.load_state_dict(trained.state_dict())
+    last = head.layers[-1]
+    assert isinstance(last, nn.Linear)
+    count = layout.groups["noise"]
+    kept = slice(count, count + layout.groups["residual"])
+    values = layout.residual_values
+    ratio = torch.tensor([old.residual_bound[i] / layout.residual_bound[i] for i in values])
+    with torch.no_grad():
+        last.weight[kept] *= ratio[:, None]
+        last.bias[kept] *= ratio
+    return head.train().requires_grad_(True)
 
 
 def normalized(head: SteeringHead, features: Tensor) -> Tensor:

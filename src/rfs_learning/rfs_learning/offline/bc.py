@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class BcConfig(OfflineConfig):
     simulation_share: float = param(
         0.5, doc="Share of a batch that is from simulation, where there is any", low=0.0, high=0.99
     )
-    learning_rate: float = param(1e-4, doc="Learning rate of AdamW", low=1e-7, high=1.0)
+    learning_rate: float = param(3e-4, doc="Learning rate of AdamW", low=1e-7, high=1.0)
     weight_decay: float = param(1e-4, doc="Weight decay of AdamW", low=0.0)
     gradient_clip: float = param(1.0, doc="Largest norm of the gradient", low=0.0)
     ema_decay: float = param(0.995, doc="Decay per update of the averaged weights", low=0.0, high=0.99999)
@@ -91,9 +92,13 @@ class Bc:
 
     def checkpoint(self, base: Checkpoint, **header: Any) -> Checkpoint:
         """The averaged flow as a base policy."""
+        base = base_of(base)
         tensors = dict(base.tensors)
         tensors |= {f"velocity.{name}": value.clone() for name, value in self.average.state_dict().items()}
         return Checkpoint(dataclasses.replace(base.header, **header), tensors)
+
+    def save_critic(self, path: Path) -> None:
+        """Imitation has none."""
 
     def facts(self) -> list[str]:
         """How much is imitated."""

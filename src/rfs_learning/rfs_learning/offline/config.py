@@ -51,6 +51,12 @@ class ValueConfig(OfflineConfig):
         doc="What is trained on top of the base policy: residual a_r, noise a_0, or both (RFS)",
         choices=("residual", "noise", "both"),
     )
+    start: str = param(
+        "auto",
+        doc="Where training starts: at a steered checkpoint's head, or at the base policy (zero); auto: at "
+        "the head where there is one and both noise and residual are trained",
+        choices=("auto", "head", "zero"),
+    )
     base_a0: str = param(
         "normal", doc="a_0 where it is not steered: drawn from N(0, I), or 0", choices=("normal", "zero")
     )
@@ -65,6 +71,11 @@ class ValueConfig(OfflineConfig):
         low=0.0,
     )
     residual_hand: float = param(0.05, doc="Largest residual of a finger target", unit="rad", low=0.0)
+
+    only_corrected: bool = param(
+        True,
+        doc="No residual of values that nobody ever corrected in the data: there a critic only guesses",
+    )
 
     gamma: float = param(0.97, doc="Discount per decision", low=0.0, high=0.9999)
     bootstrap: bool = param(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,9 +22,10 @@ from rfs_learning.best_of_n import BestOfN
 from rfs_learning.checkpoint import Checkpoint
 from rfs_learning.critic import CriticEnsemble, critic_input, critic_inputs, follow
 from rfs_learning.offline import actor as actors
+from rfs_learning.offline import saved_critic
 from rfs_learning.offline.config import ValueConfig
-from rfs_learning.offline.replay import Batch, Replay
-from rfs_learning.steering import SteeringLayout
+from rfs_learning.offline.replay import Batch, Replay, layout_for
+from rfs_learning.steering import base_of
 
 _LARGEST_WEIGHT = 100.0
 
@@ -125,13 +127,18 @@ class Iql:
     def checkpoint(self, base: Checkpoint, **header: Any) -> Checkpoint:
         """The actor as a policy of kind "rfs", or flow and critics as one of kind "best_of_n"."""
         if self.config.extract == "regression":
-            return self.actor.to_checkpoint(base, **header)
+            return self.actor.to_checkpoint(base_of(base), **header)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             best = BestOfN.make(
                 self.replay.flow, self.critic, self.actor.observation_normalizer, self.config.candidates
             )
-        return best.to_checkpoint(base, **header)
+        return best.to_checkpoint(base_of(base), **header)
+
+    def save_critic(self, path: Path) -> None:
+        """Write the critics, for those who look at episodes."""
+        config = self.config
+        saved_critic.save(path, self.critic, "composed", self._timed, config.gamma, self.replay)
 
     def facts(self) -> list[str]:
         """Where a_0 is from."""
@@ -153,7 +160,4 @@ class Iql:
 
 def make(config: IqlConfig, data: OfflineData, base: Checkpoint) -> Iql:
     """The algorithm on a data set, for `rfs_learning.offline.runner`."""
-    layout = SteeringLayout.of(
-        base.header.action_spec, config.modulation, "hand_and_arm", config.noise_clip, config.residual_bounds
-    )
-    return Iql(config, Replay(data, base, layout, config))
+    return Iql(config, Replay(data, base, layout_for(data, config), config))

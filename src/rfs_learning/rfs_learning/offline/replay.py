@@ -23,6 +23,8 @@ _CHUNK = 4096
 _SAME_ACTION = 1e-3
 """Largest |Push(o, a_0) - a_b| in standard deviations of the actions at which a_0 counts as that of a_b;
 float32 on another processor makes 1e-5."""
+_CORRECTED = 1e-5
+"""Residual (m or rad) from which a value counts as corrected; rounding makes less."""
 _OBSERVATION_FLOOR = 0.1
 """Least standard deviation of an observation in the data, in those of the demonstrations: what hardly
 varied in a few episodes must not be blown up."""
@@ -73,6 +75,30 @@ class NoiseFacts:
         )
 
 
+def layout_for(data: OfflineData, config: ValueConfig) -> SteeringLayout:
+    """What is trained on these data: noise and residual as configured.
+
+    Raises:
+        OfflineDataError: a residual alone is to be trained, and nobody ever corrected.
+    """
+    spec = data.action_spec
+    layout = SteeringLayout.of(
+        spec, config.modulation, "hand_and_arm", config.noise_clip, config.residual_bounds
+    )
+    if config.only_corrected:
+        added = np.abs(data.executed - spec.clip(data.a_b)) * data.mask[..., None]
+        corrected = added.max(axis=(0, 1)) > _CORRECTED
+        bound = np.where(corrected, layout.residual_bound, 0.0)
+        layout = dataclasses.replace(layout, residual_bound=tuple(bound.tolist()))
+    if layout.size == 0:
+        raise OfflineDataError(
+            f"{len(data.used)} episodes: nobody corrected, there is no residual to train: record "
+            f"corrections, "
+            f"train the noise (modulation:=both), or pass only_corrected:=false"
+        )
+    return layout
+
+
 class Replay:
     """T decisions in memory."""
 
@@ -106,9 +132,10 @@ class Replay:
         self.high = torch.from_numpy(np.asarray(data.action_spec.high, np.float32))
         self.residual = self._residual(data)
         self._values(data, config)
-        longest = float(np.diff(data.episode_start).max())
+        self.longest = int(np.diff(data.episode_start).max())
+        """Decisions of the longest episode."""
         elapsed = torch.from_numpy(data.elapsed)
-        self.time = torch.stack([elapsed, elapsed + 1], dim=1) / longest
+        self.time = torch.stack([elapsed, elapsed + 1], dim=1) / self.longest
 
     def __len__(self) -> int:
         return len(self.at)

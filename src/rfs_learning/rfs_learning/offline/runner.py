@@ -30,7 +30,6 @@ from rfs_learning import checkpoint, container, training_state
 from rfs_learning.checkpoint import Checkpoint, CheckpointError
 from rfs_learning.offline.config import MAY_CHANGE_ON_RESUME, OfflineConfig
 from rfs_learning.run_folder import RunFolder
-from rfs_learning.steering import base_of
 
 _STATE_KIND = "offline_training_state"
 _YES = {True: "yes", False: "no"}
@@ -58,6 +57,10 @@ class Algorithm(Protocol):
 
     def checkpoint(self, base: Checkpoint, **header: Any) -> Checkpoint:
         """The policy of now. `header`: fields of its header."""
+        ...
+
+    def save_critic(self, path: Path) -> None:
+        """Write the critic, where there is one, for those who look at episodes."""
         ...
 
     def facts(self) -> list[str]:
@@ -191,6 +194,7 @@ class OfflineRunner:
         now = self.checkpoint()
         checkpoint.save(self.folder.checkpoint_path(self.step), now)
         checkpoint.save(self.policy_path, now)
+        self.algorithm.save_critic(self.folder.path / "critic.safetensors")
         self._save_state()
         return self.policy_path
 
@@ -223,7 +227,7 @@ class OfflineRunner:
     def _read_base(self) -> None:
         path = Path(self.config.checkpoint)
         loaded = checkpoint.load(path)
-        self.base = base_of(loaded)
+        self.base = loaded
         self._parent = {
             "kind": loaded.header.kind,
             "id": loaded.id,

@@ -14,19 +14,21 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rfs_core.config import param
-from rfs_data.offline import OfflineData
+from rfs_data.offline import OfflineData, OfflineDataError
 from rfs_learning.checkpoint import Checkpoint
 from rfs_learning.critic import INPUTS, CriticEnsemble, critic_input, critic_inputs, follow
 from rfs_learning.offline import actor as actors
+from rfs_learning.offline import saved_critic
 from rfs_learning.offline.config import ValueConfig
-from rfs_learning.offline.replay import Batch, Replay
-from rfs_learning.steering import SteeringLayout
+from rfs_learning.offline.replay import Batch, Replay, layout_for
+from rfs_learning.steering import SteeringHead, base_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +36,11 @@ class Td3BcConfig(ValueConfig):
     """Offline RFS."""
 
     critic_input: str = param("composed", doc="What the critic sees beside the observation", choices=INPUTS)
-    alpha: float = param(2.5, doc="Normalised form: weight of Q over mean |Q|, against imitation", low=0.0)
+    alpha: float = param(
+        0.05,
+        doc="Normalised form: weight of Q over mean |Q|, against imitation; TD3+BC has 2.5, on large data",
+        low=0.0,
+    )
     q_floor: float = param(
         1.0,
         doc="Normalised form: least mean |Q| to divide by, in standard deviations of the returns",
@@ -68,14 +74,22 @@ class Td3BcConfig(ValueConfig):
 class Td3Bc:
     """Actor, critics and their targets."""
 
-    def __init__(self, config: Td3BcConfig, replay: Replay) -> None:
-        """Torch's global generator draws the initial weights."""
+    def __init__(self, config: Td3BcConfig, replay: Replay, trained: SteeringHead | None = None) -> None:
+        """Torch's global generator draws the initial weights.
+
+        Args:
+            trained: A head to start from; None: the base policy.
+        """
         self.config, self.replay, self.layout = config, replay, replay.layout
         layout = self.layout
         normalizer = replay.observation_normalizer
-        self.actor = actors.make_head(
-            layout, config.actor_width, config.actor_layers, normalizer, config.base_a0
-        )
+        if trained is None:
+            self.actor = actors.make_head(
+                layout, config.actor_width, config.actor_layers, normalizer, config.base_a0
+            )
+        else:
+            self.actor = actors.continued(trained, layout)
+        self._started_at = "the base policy" if trained is None else "the checkpoint's head"
         seen = len(normalizer.mean) + (0 if config.bootstrap else 1)
         chunk = layout.horizon * layout.action_size
         self.critic = CriticEnsemble(
@@ -84,7 +98,8 @@ class Td3Bc:
         self.target_actor = copy.deepcopy(self.actor).requires_grad_(False)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         with torch.no_grad():
-            self._features = actors.normalized(self.actor, replay.seen)
+            self.features = actors.normalized(self.actor, replay.seen)
+            """Observations as the actor sees them. Shape: (T + E, F)."""
         self._where = torch.tensor(layout.residual_values, dtype=torch.long)
         self._noise_where = torch.tensor(layout.noise_values, dtype=torch.long)
         self._kept = config.refresh * config.batch_size > len(replay)
@@ -110,7 +125,14 @@ class Td3Bc:
 
     def checkpoint(self, base: Checkpoint, **header: Any) -> Checkpoint:
         """The actor as a policy of kind "rfs"."""
-        return self.actor.to_checkpoint(base, **header)
+        return self.actor.to_checkpoint(base_of(base), **header)
+
+    def save_critic(self, path: Path) -> None:
+        """Write the critics, for those who look at episodes."""
+        config = self.config
+        saved_critic.save(
+            path, self.critic, config.critic_input, not config.bootstrap, config.gamma, self.replay
+        )
 
     def facts(self) -> list[str]:
         """Where a_0 is from, and what the critic sees."""
@@ -118,7 +140,8 @@ class Td3Bc:
         size = float(residual.abs().mean()) if residual.numel() else 0.0
         return [
             str(self.replay.noise),
-            f"trained: {config.modulation}; the critic sees the observation and {config.critic_input}; "
+            f"trained: {config.modulation}, from {self._started_at}; the critic sees the observation and "
+            f"{config.critic_input}; "
             f"reward times {self.replay.reward_scale:.3g}; mean |a_r| {size:.3f} of its bound",
         ]
 
@@ -142,7 +165,7 @@ class Td3Bc:
         """Eq. 10."""
         config, at = self.config, self.replay.at[batch.rows]
         with torch.no_grad():
-            o_next = self._features[at + 1]
+            o_next = self.features[at + 1]
             noise, residual = actors.decode(self.target_actor, o_next)
             if self._kept:
                 a_b = self._buffer("next")[batch.rows]
@@ -156,7 +179,7 @@ class Td3Bc:
             target = batch.reward + batch.discount * q.amin(0)
             if config.value_clip:
                 target = target.clamp(*self.replay.value_range)
-        o = self._features[at]
+        o = self.features[at]
         q = self.critic(self._seen(o, batch.time[:, 0], batch.a_b, batch.a))
         loss = ((q - target) ** 2).mean(1).sum()
         return loss, {
@@ -168,7 +191,7 @@ class Td3Bc:
     def actor_loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Eq. 11."""
         config, at = self.config, self.replay.at[batch.rows]
-        o = self._features[at]
+        o = self.features[at]
         noise, residual = actors.decode(self.actor, o)
         if self.layout.steers:
             a_b = self.replay.frozen.push(batch.context, self._full_noise(noise, generator))
@@ -202,14 +225,6 @@ class Td3Bc:
             figures["actor/a0_norm"] = noise.detach().norm(dim=1).mean()
         return loss, {"actor/loss": loss.detach(), **figures}
 
-    @torch.no_grad()
-    def q(self, features: Tensor, a_b: Tensor, a: Tensor, time: Tensor) -> Tensor:
-        """Least Q of the critics, in units of the reward. Shape: (N, F), (N, H, A), (N, H, A), (N,) ->
-        (N,)."""
-        o = actors.normalized(self.actor, features)
-        q: Tensor = self.critic(self._seen(o, time, a_b, a)).amin(0)
-        return q / self.replay.reward_scale
-
     # --- parts ---
 
     def _step(self, loss: Tensor, parameters: list[nn.Parameter]) -> None:
@@ -226,7 +241,7 @@ class Td3Bc:
         """Base actions of the target policy at all that followed; without steering also of the base policy
         now."""
         replay = self.replay
-        noise, _ = actors.decode(self.target_actor, self._features[replay.at + 1])
+        noise, _ = actors.decode(self.target_actor, self.features[replay.at + 1])
         self._buffer("next").copy_(
             replay.push(replay.context[replay.at + 1], self._full_noise(noise, generator))
         )
@@ -257,7 +272,13 @@ class Td3Bc:
 
 def make(config: Td3BcConfig, data: OfflineData, base: Checkpoint) -> Td3Bc:
     """The algorithm on a data set, for `rfs_learning.offline.runner`."""
-    layout = SteeringLayout.of(
-        base.header.action_spec, config.modulation, "hand_and_arm", config.noise_clip, config.residual_bounds
-    )
-    return Td3Bc(config, Replay(data, base, layout, config))
+    layout = layout_for(data, config)
+    has_head = base.header.kind == "rfs"
+    if config.start == "head" and not has_head:
+        raise OfflineDataError(
+            f"checkpoint {base.id}: is of kind {base.header.kind} and has no head to start at: pass "
+            f"start:=zero"
+        )
+    at_head = config.start == "head" or (config.start == "auto" and has_head and config.modulation == "both")
+    trained = SteeringHead.from_checkpoint(base, config.base_a0) if at_head else None
+    return Td3Bc(config, Replay(data, base, layout, config), trained)

@@ -1,0 +1,263 @@
+"""What offline learning makes of 50 corrected episodes: every method, measured in the gap world.
+
+    ros2 run rfs_learning offline_table --base checkpoints/grasp_distilled.safetensors --seeds 0 1 2 \
+        --simulation runs/grasp_distilled/demos.npz --out results/offline/grasp
+
+For every seed: episodes of the base policy in the gap world, corrected by the scripted human; every method
+trained on them with its own defaults; and each measured on the same episodes of another seed, with seen and
+unseen objects. Cells are files, so that an interrupted run goes on where it stopped; the table is made of
+what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rfs_core.errors import RfsError
+from rfs_data import offline
+from rfs_learning.container import write_atomic
+from rfs_learning.evaluate import evaluate, summarize
+from rfs_learning.offline import bc, iql, td3bc
+from rfs_learning.offline.collect import collect, make_corrector
+from rfs_learning.offline.runner import OfflineRunner
+from rfs_learning.policy import Policy
+from rfs_learning.statistics import wilson_interval
+from rfs_learning.vec_env import make_env
+
+OBJECTS = ("seen", "unseen")
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "zero_shot": ("", {}),
+    "bc": ("bc", {}),
+    "co_training": ("bc", {"simulation": "SIMULATION"}),
+    "residual": ("td3bc", {"modulation": "residual"}),
+    "noise": ("td3bc", {"modulation": "noise"}),
+    "rfs": ("td3bc", {"modulation": "both"}),
+    "rfs_critic_residual": ("td3bc", {"critic_input": "residual"}),
+    "rfs_critic_residual_and_base": ("td3bc", {"critic_input": "residual_and_base"}),
+    "iql": ("iql", {}),
+    "best_of_n": ("iql", {"extract": "best_of_n"}),
+    "human": ("", {}),
+}
+"""Trainer and settings of every column; "human": the base policy with the scripted human beside it."""
+_MAKERS: dict[str, tuple[Any, Any]] = {
+    "td3bc": (td3bc.Td3BcConfig, td3bc.make),
+    "iql": (iql.IqlConfig, iql.make),
+    "bc": (bc.BcConfig, bc.make),
+}
+_RECORD_SEED, _EVALUATION_SEED = 1000, 5_000_003
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="offline_table", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--base", required=True, type=Path, help="base policy that is deployed and corrected")
+    parser.add_argument("--out", required=True, type=Path, help="folder of results; made if it is missing")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/offline_table"), help="folder of data and runs"
+    )
+    parser.add_argument("--simulation", default="", help="demonstrations (.npz) for co-training")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds of data and training")
+    parser.add_argument(
+        "--methods", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="METHOD"
+    )
+    parser.add_argument("--recorded", type=int, default=50, help="episodes that are corrected")
+    parser.add_argument("--episodes", type=int, default=256, help="episodes of an evaluation")
+    parser.add_argument("--steps", type=int, default=0, help="updates of every trainer; 0: its default")
+    parser.add_argument("--world", default="gap", help="world to record and measure in")
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of td3bc and iql"
+    )
+    return parser
+
+
+class Table:
+    """One table: cells on disk, made where they are missing."""
+
+    def __init__(self, arguments: argparse.Namespace, command: str) -> None:
+        self.arguments, self.command = arguments, command
+        self.base = Policy.load(arguments.base)
+        self.task = self.base.header.task
+        self._envs: dict[tuple[int, str], Any] = {}
+
+    def env(self, count: int, objects: str) -> Any:
+        """Environments of the table's world."""
+        if (count, objects) not in self._envs:
+            options = {} if self.arguments.world == "training" else {"world": self.arguments.world}
+            if objects != "seen":
+                options["objects"] = objects
+            self._envs[count, objects] = make_env("mujoco", self.task, count, autoreset=False, **options)
+        return self._envs[count, objects]
+
+    def cell(self, method: str, seed: int) -> dict[str, Any]:
+        """A method under one seed, trained and measured unless that is on disk."""
+        path = self.arguments.out / "cells" / f"{method}_{seed}.json"
+        if path.exists():
+            found: dict[str, Any] = json.loads(path.read_text())
+            return found
+        began = time.process_time()
+        policy, figures = self._policy(method, seed)
+        trained = time.process_time()
+        cell: dict[str, Any] = {
+            "command": self.command,
+            "method": method,
+            "seed": seed,
+            "base": self.base.checkpoint_id,
+            "checkpoint": policy.checkpoint_id,
+            "train_cpu_s": round(trained - began, 1),
+            **figures,
+        }
+        for objects in OBJECTS:
+            cell[objects] = self._measure(method, policy, objects)
+        cell["evaluate_cpu_s"] = round(time.process_time() - trained, 1)
+        write_atomic(path, (json.dumps(cell, indent=1) + "\n").encode())
+        return cell
+
+    def _measure(self, method: str, policy: Policy, objects: str) -> dict[str, Any]:
+        count = self.arguments.episodes
+        if method == "human":
+            env = self.env(count, objects)
+            data = collect(policy, env, make_corrector("scripted"), _EVALUATION_SEED, np.arange(count))
+            won, names = data.success, [source.group for source in data.used]
+            by_object = {
+                name: float(np.mean([w for w, n in zip(won, names, strict=True) if n == name]))
+                for name in sorted(set(names))
+            }
+            return {"successes": int(won.sum()), "episodes": count, "objects": by_object}
+        played = evaluate(policy, self.env(count, objects), _EVALUATION_SEED, count)
+        summary = summarize(played)
+        return {
+            "successes": summary["successes"],
+            "episodes": count,
+            "objects": {name: rate["success_rate"] for name, rate in summary["objects"].items()},
+        }
+
+    def _policy(self, method: str, seed: int) -> tuple[Policy, dict[str, Any]]:
+        trainer, settings = METHODS[method]
+        if not trainer:
+            return self.base, {}
+        config_type, make = _MAKERS[trainer]
+        fields = {**settings, "seed": seed}
+        if fields.get("simulation"):
+            if not self.arguments.simulation:
+                raise RfsError(f"{method} needs demonstrations: pass --simulation demos.npz")
+            fields["simulation"] = self.arguments.simulation
+        if self.arguments.steps:
+            fields["steps"] = self.arguments.steps
+        for given in self.arguments.set if trainer != "bc" else []:
+            name, _, value = given.partition("=")
+            if hasattr(config_type, name):
+                fields[name] = json.loads(value)
+        folder = self.arguments.runs / self.task / f"{method}_{seed}"
+        config = config_type(
+            bags=str(self._data(seed)),
+            checkpoint=str(self.arguments.base),
+            run_dir=str(folder),
+            resume=(folder / "training_state.safetensors").exists(),
+            **fields,
+        )
+        runner = OfflineRunner(config, make, self.command)
+        try:
+            path = runner.run()
+        finally:
+            runner.close()
+        return Policy.load(path), {"settings": fields, "updates": runner.step, "update_cpu_s": runner.cpu_s}
+
+    def _data(self, seed: int) -> Path:
+        """Corrected episodes of the base policy."""
+        path: Path = self.arguments.runs / self.task / f"corrections_{seed}.npz"
+        if not path.exists():
+            count = self.arguments.recorded
+            data = collect(
+                self.base,
+                self.env(count, "seen"),
+                make_corrector("scripted"),
+                _RECORD_SEED + seed,
+                np.arange(count),
+                checkpoint_id=self.base.checkpoint_id,
+            )
+            offline.save(data, path, {"command": self.command, "world": self.arguments.world})
+            print(data.summary(), flush=True)
+        return path
+
+    def write(self) -> None:
+        """Markdown and CSV of every cell that is there."""
+        cells = [
+            self.cell(method, seed)
+            for method in METHODS
+            for seed in self.arguments.seeds
+            if (self.arguments.out / "cells" / f"{method}_{seed}.json").exists()
+        ]
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(["method", "seed", "objects", "successes", "episodes", "train_cpu_s"])
+        for cell in cells:
+            for objects in OBJECTS:
+                figures = cell[objects]
+                row = [cell["method"], cell["seed"], objects, figures["successes"], figures["episodes"]]
+                writer.writerow([*row, cell["train_cpu_s"]])
+        write_atomic(self.arguments.out / "table.csv", text.getvalue().encode())
+        write_atomic(self.arguments.out / "table.md", self.markdown(cells).encode())
+
+    def markdown(self, cells: Sequence[dict[str, Any]]) -> str:
+        """The table, for people."""
+        lines = [
+            f"# Offline learning of {self.task} in the {self.arguments.world} world",
+            "",
+            f"{self.arguments.recorded} recorded episodes with the scripted human; {self.arguments.episodes} "
+            f"evaluation episodes per seed and set of objects; base policy `{self.base.checkpoint_id}`.",
+            "Mean over seeds, 95 % Wilson interval of all episodes together, then each seed.",
+            "",
+            f"    {self.command}",
+            "",
+            "| method | seen | unseen | seeds, seen | seeds, unseen | training CPU-s |",
+            "|---|---|---|---|---|---|",
+        ]
+        for method in METHODS:
+            rows = [cell for cell in cells if cell["method"] == method]
+            if not rows:
+                continue
+            rates, each = [], []
+            for objects in OBJECTS:
+                won = sum(row[objects]["successes"] for row in rows)
+                played = sum(row[objects]["episodes"] for row in rows)
+                low, high = wilson_interval(won, played)
+                rates.append(f"{won / played:.3f} ({low:.3f} - {high:.3f})")
+                each.append(
+                    ", ".join(f"{row[objects]['successes'] / row[objects]['episodes']:.3f}" for row in rows)
+                )
+            cpu = float(np.mean([row["train_cpu_s"] for row in rows]))
+            lines.append(f"| {method} | {' | '.join(rates)} | {' | '.join(each)} | {cpu:.0f} |")
+        return "\n".join([*lines, ""])
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of `ros2 run rfs_learning offline_table`."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    arguments = _parser().parse_args(given)
+    try:
+        table = Table(arguments, shlex.join(["ros2", "run", "rfs_learning", "offline_table", *given]))
+        for seed in arguments.seeds:
+            for method in arguments.methods:
+                cell = table.cell(method, seed)
+                rates = ", ".join(f"{o} {cell[o]['successes'] / cell[o]['episodes']:.3f}" for o in OBJECTS)
+                print(f"{method} seed {seed}: {rates}", flush=True)
+                table.write()
+    except RfsError as error:
+        print(f"offline_table: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
