@@ -78,7 +78,7 @@ def bring_up(context):
         node(LifecycleNode, "rfs_drivers", "leap_node", "port"),
     ]
     if emulated:
-        own = {name: text(given[name]) for name in ("task", "run_dir") if given[name]}
+        own = {name: text(given[name]) for name in ("task", "run_dir", "camera_link") if given[name]}
         own |= {"seed": int(given["seed"])} if given["seed"] else {}
         own |= {name: given[name] == "true" for name in ("record_video", "camera") if given[name]}
         if given["real_time_factor"]:

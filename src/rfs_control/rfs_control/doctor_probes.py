@@ -10,6 +10,7 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -150,14 +151,14 @@ def _clock(run: Run, problems: dict[str, str]) -> bool | None:
     return answer == "yes"
 
 
-def _devices(run: Run, problems: dict[str, str]) -> tuple[str, ...]:
-    """Where torch can run; nvidia-smi says what is there although torch may be a build without CUDA."""
-    import torch
-
-    found = ["cpu"]
-    if torch.cuda.is_available():
-        found += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    return tuple(found)
+def _devices(run: Run, problems: dict[str, str]) -> tuple[str, ...] | None:
+    """Where torch can run; asked in a process of its own, as the first look at a GPU may hang."""
+    try:
+        count = int(run([sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]).split()[-1])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
+        problems["devices"] = f"torch: {error}"
+        return None
+    return ("cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count)))
 
 
 def _calibration(path: Path | None) -> dict[str, Any] | None:

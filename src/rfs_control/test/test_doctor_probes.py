@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -87,7 +88,8 @@ def test_what_is_missing_is_not_known_instead_of_good(tmp_path: Path) -> None:
         assert getattr(found, name) is None, name
     assert found.clock_synchronized is None
     assert found.hardware is None
-    assert set(found.problems) == {"clock_synchronized", "hardware"}
+    assert found.devices is None
+    assert set(found.problems) == {"clock_synchronized", "devices", "hardware"}
 
 
 def test_devices_are_asked_for_the_parts_that_are_wanted(root: Path) -> None:
@@ -96,9 +98,15 @@ def test_devices_are_asked_for_the_parts_that_are_wanted(root: Path) -> None:
     found = facts(root, asked, programs)
     assert found.hardware == {"problem": "", "arm": {}}
     assert found.clock_synchronized is False
-    command = programs.calls[-1]
+    command = next(call for call in programs.calls if call[0] == "ros2")
     assert command[:4] == ["ros2", "run", "rfs_drivers", "probe_hardware"]
     assert command[-2:] == ["--no-hand", "--no-camera"]
+
+
+@pytest.mark.parametrize(("count", "devices"), [("0", ("cpu",)), ("2", ("cpu", "cuda", "cuda:0", "cuda:1"))])
+def test_where_a_policy_can_run_is_what_torch_says(root: Path, count: str, devices: tuple[str, ...]) -> None:
+    programs = Programs(timedatectl="yes", ros2="{}", **{sys.executable: f"a warning\n{count}\n"})
+    assert facts(root, programs=programs).devices == devices
 
 
 def test_a_program_that_fails_is_a_problem(root: Path) -> None:

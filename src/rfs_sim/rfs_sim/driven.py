@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rfs_core import robot
 from rfs_core.se3 import Pose
 from rfs_core.world_state import WorldState
+from rfs_sim.gap import CameraError
 from rfs_sim.mjcf import SceneConfig
 from rfs_sim.randomization import DisturbanceConfig
 from rfs_sim.world import Outcome, outcome_of
@@ -31,7 +32,7 @@ STEPS_PER_TICK = round(robot.CONTROL_DT / PHYSICS_DT)
 TAU_EXT_TIME = 0.01
 """s: low pass over the contact torques that the arm reports; a robot filters them too."""
 COMPLIANT = DisturbanceConfig(arm=1.0)
-"""Pulses on the joints, N m. The simulated driver resists with 200 N m s/rad, so that pulses of 10 N m move its
+"""Pulses on the joints, N m. The simulated driver resists with 200 N m s/rad: pulses of 10 N m move its
 joints at 0.05 rad/s. Joints of an arm under Cartesian impedance resist with little more than their inertia of
 about 1 kg m2: 1 N m moves them as fast within a control step."""
 
@@ -231,6 +232,16 @@ class DrivenWorld:
     def state(self) -> WorldState:
         """The world at the last control step (N = 1)."""
         return self._worlds.state
+
+    @property
+    def seen(self) -> WorldState:
+        """That state as perception reports it."""
+        return self._worlds.seen
+
+    @property
+    def camera_error(self) -> CameraError | None:
+        """Where points seem to be that a camera sees; None: where they are."""
+        return self._worlds.camera_error
 
     def outcome(self) -> Outcome:
         """The task's judgement of that state."""

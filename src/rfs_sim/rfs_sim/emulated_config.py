@@ -15,6 +15,10 @@ class EmulatedConfig(WorldConfig):
 
     address: str = param("127.0.0.2", doc="Loopback address of the arm; one per robot.")
     port: str = param("/tmp/rfs_leap_hand", doc="Symbolic link to the hand's port; one per robot.")
+    camera_link: str = param(
+        "",
+        doc="Socket at which an emulated RealSense shows camera_name; empty: it is not plugged in.",
+    )
     admin_port: int = param(
         0,
         doc="TCP port, at the address, of the arm's fault interface; the next one is the hand's. 0: any.",

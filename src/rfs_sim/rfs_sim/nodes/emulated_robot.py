@@ -44,6 +44,7 @@ from rfs_ros import connections, conversions, params
 from rfs_ros.run import exit_with, run_node
 from rfs_sim.driven import PHYSICS_DT, STEPS_PER_TICK, DrivenWorld
 from rfs_sim.emulated_config import EmulatedConfig
+from rfs_sim.nodes.emulated_camera import EmulatedCamera
 from rfs_sim.nodes.emulated_devices import NS_PER_CYCLE, EmulatedDevices
 from rfs_sim.nodes.sim_messages import SMALL, CameraPublisher, PointPublisher, WorldPublisher
 from rfs_sim.nodes.sim_node import EPISODE_STATES, OUTCOMES
@@ -125,7 +126,9 @@ class EmulatedRobot(Node):
         self._measured = (time.monotonic(), 0)
 
         self._messages = WorldPublisher(self, config.task)
-        self._sensors: list[CameraPublisher | PointPublisher] = []
+        self._sensors: list[CameraPublisher | PointPublisher | EmulatedCamera] = []
+        if config.camera_link:
+            self._sensors.append(EmulatedCamera(config, self.world))
         if config.camera:
             self._sensors.append(CameraPublisher(self, config, self.world))
         if config.points:
@@ -174,7 +177,7 @@ class EmulatedRobot(Node):
     def _publish(self, ended: bool) -> None:
         stamp_ns = self.devices.time_ns
         outcome = self.world.outcome()
-        self._messages.publish(stamp_ns, self.world.state, outcome)
+        self._messages.publish(stamp_ns, self.world.state, outcome, self.world.seen)
         for sensor in self._sensors:
             sensor.publish(self.devices.cycles // STEPS_PER_TICK, stamp_ns, self.world)
         if ended and self._started_ns:
