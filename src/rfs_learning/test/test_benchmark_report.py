@@ -138,6 +138,7 @@ def test_diagnostics_and_disturbances_are_rows_of_their_own(tmp_path):
     head, _, line = table.disturbance_table(results)
     assert head == "| cell | x 2 | x 10 | x 1 (final evaluation) |"  # by size, not by spelling
     assert line == "| stack rfs 0 | 0.875 | 0.500 | 0.990 |"
+    assert "multiplied. 100 episodes each, of the final evaluation's seed." in markdown(results)
 
 
 def test_pictures_are_drawn_of_what_there_is(tmp_path):

@@ -57,10 +57,10 @@ def markdown(results: Sequence[Result], figures: Sequence[str] = ()) -> str:
     ]
     sections = (
         ("More than the equal budget", "", table.longer_table(found)),
-        ("What the parts do", _SWITCHED, table.diagnostics_table(results)),
+        ("What the parts do", _SWITCHED + _over(results), table.diagnostics_table(results)),
         (
             "Disturbance",
-            "Success with the task's torque pulses on every joint multiplied.",
+            "Success with the task's torque pulses on every joint multiplied." + _over(results),
             table.disturbance_table(results),
         ),
         ("Success by object", "", table.object_table(results)),
@@ -79,6 +79,14 @@ def markdown(results: Sequence[Result], figures: Sequence[str] = ()) -> str:
     if left:
         lines += ["", "## Missing", "", *(f"- {line}" for line in left)]
     return "\n".join([*lines, ""])
+
+
+def _over(results: Sequence[Result]) -> str:
+    """How many episodes the diagnostics are over."""
+    counts = sorted({figures["episodes"] for r in results for figures in r.data["diagnostics"].values()})
+    return (
+        f" {' or '.join(map(str, counts))} episodes each, of the final evaluation's seed." if counts else ""
+    )
 
 
 def _origin(r: Result) -> str:
