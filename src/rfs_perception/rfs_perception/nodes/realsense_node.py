@@ -15,11 +15,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from numpy.typing import NDArray
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
@@ -37,9 +36,6 @@ from rfs_perception.stamps import StampMap
 from rfs_ros import hand_over, params
 from rfs_ros.run import exit_with, run_node
 
-OnPoints = Callable[[int, NDArray[np.float32]], None]
-"""Called with the stamp (ns) and the points (N, 3) of a cloud, in the camera's thread."""
-
 _AUTOSTART_S = 1.0
 _JOIN_S = 10.0
 
@@ -47,13 +43,9 @@ _JOIN_S = 10.0
 class RealSenseNode(LifecycleNode):
     """Wires CaptureLoop and the cloud pipeline to topics."""
 
-    def __init__(self, on_points: OnPoints | None = None) -> None:
-        """
-        Args:
-            on_points: Gets every cloud directly, without a message: for a policy in the same process.
-        """
-        super().__init__("realsense_node")
-        self._on_points = on_points
+    def __init__(self, **options: Any) -> None:
+        """Args: options: of rclpy's Node, such as context."""
+        super().__init__("realsense_node", **options)
         self._give = hand_over.offer(self, "perception/points")
         self._config: RealSenseConfig | None = None
         self._refusal = ""
@@ -233,8 +225,6 @@ class RealSenseNode(LifecycleNode):
         self._give(stamp_ns, points)
         if self._points.get_subscription_count():
             self._points.publish(messages.cloud_msg(stamp_ns, points))
-        if self._on_points is not None:
-            self._on_points(stamp_ns, points)
 
     def _say(self, reason: str) -> None:
         if reason != self._said:

@@ -1,0 +1,87 @@
+"""The emulated camera's cable and its faults; librealsense is not needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+
+from rfs_drivers.emulated.camera_link import CameraFeed, CameraLink, CameraSpec
+from rfs_drivers.emulated.camera_main import EmulatedCamera
+from rfs_drivers.errors import EmulatorError
+
+SPEC = CameraSpec("9", 32, 24, 30, 30.0, 30.0, 15.5, 11.5)
+
+
+def received(link: CameraLink, show: Callable[[], object]) -> tuple[np.ndarray, np.ndarray]:
+    """Colour and depth of the next pair that `show` sends."""
+    thread = Thread(target=show)
+    thread.start()
+    assert link.receive() is not None
+    thread.join()
+    return link.colour.copy(), link.depth.copy()
+
+
+def test_what_is_sent_is_received(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    colour = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    depth = rng.integers(0, 5000, (24, 32), dtype=np.uint16)
+    with CameraFeed(tmp_path / "camera", SPEC) as feed:
+        assert not feed.send(1, 0.0, colour, depth)  # nobody reads
+        link = CameraLink(tmp_path / "camera")
+        assert link.spec == SPEC
+        thread = Thread(target=lambda: feed.send(7, 233.5, colour, depth))
+        thread.start()
+        assert link.receive() == (7, 233.5)
+        thread.join()
+        np.testing.assert_array_equal(link.colour, colour)
+        np.testing.assert_array_equal(link.depth, depth)
+        link.close()
+
+
+def test_a_pulled_cable_ends_the_reading_and_nothing_is_left_of_it(tmp_path: Path) -> None:
+    feed = CameraFeed(tmp_path / "camera", SPEC)
+    link = CameraLink(tmp_path / "camera")
+    feed.close()
+    assert link.receive() is None
+    assert not (tmp_path / "camera").exists()
+    with pytest.raises(EmulatorError, match="no emulated camera feeds"):
+        CameraLink(tmp_path / "camera")
+
+
+def test_what_is_no_feed_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a socket")
+    with pytest.raises(EmulatorError, match="is not a socket"):
+        CameraFeed(tmp_path / "file", SPEC)
+    with pytest.raises(EmulatorError, match="no socket can be made"):
+        CameraFeed(tmp_path / "missing" / "camera", SPEC)
+
+
+def test_every_picture_differs_until_it_is_frozen_and_depth_can_be_blinded(tmp_path: Path) -> None:
+    camera = EmulatedCamera(str(tmp_path / "camera"), SPEC)
+    link = CameraLink(tmp_path / "camera")
+    first, second = (received(link, lambda: camera.tick(0.0)) for _ in range(2))
+    assert (first[0] != second[0]).any()
+    camera.perform({"do": "freeze", "on": True})
+    third, fourth = (received(link, lambda: camera.tick(0.0)) for _ in range(2))
+    np.testing.assert_array_equal(third[0], fourth[0])
+    camera.perform({"do": "blind", "on": True})
+    assert not received(link, lambda: camera.tick(0.0))[1].any()
+    link.close()
+    camera.close()
+
+
+def test_the_cable_is_pulled_and_plugged_and_what_is_unknown_is_said(tmp_path: Path) -> None:
+    camera = EmulatedCamera(str(tmp_path / "camera"), SPEC)
+    assert camera.perform({"do": "unplug"})["plugged"] is False
+    with pytest.raises(EmulatorError):
+        CameraLink(tmp_path / "camera")
+    assert camera.perform({"do": "plug"})["plugged"] is True
+    CameraLink(tmp_path / "camera").close()
+    for request in ({"do": "melt"}, {"do": "freeze"}, {"do": "freeze", "on": "yes"}, {}):
+        with pytest.raises(EmulatorError, match="unknown, known are unplug"):
+            camera.perform(request)
+    camera.close()
