@@ -13,6 +13,7 @@ It includes deploy.launch.py, whose arguments it takes, with other defaults; par
 the device node are in config/corrections.yaml.
 """
 
+import os
 import time
 from pathlib import Path
 
@@ -161,7 +162,11 @@ def bring_up(context):
     correction = node(
         "rfs_control",
         "correction_node",
-        {name: ParameterValue(given[name], value_type=str) for name in ("device", "task")},
+        {
+            **{name: ParameterValue(given[name], value_type=str) for name in ("device", "task")},
+            # Where this launch was started in a terminal, that one's keys are taken.
+            **({"terminal": ParameterValue(os.ttyname(0), value_type=str)} if os.isatty(0) else {}),
+        },
     )
     device = [node("rfs_drivers", "spacemouse_node", {})] if given["device"] == "spacemouse" else []
     return [

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import time
 
 import numpy as np
 import pytest
@@ -176,6 +179,46 @@ def test_a_corrections_file_that_cannot_be_used_is_refused(start, tmp_path, cont
     deployment = launch(start, tmp_path, corrections_file=corrections_file(tmp_path, content))
     assert deployment.wait(120.0) == 1, deployment.output()
     assert sentence in deployment.output()
+
+
+def test_keys_of_a_terminal_correct_and_discard(start, tmp_path, gentle_checkpoint, ros_domain):
+    """A terminal of its own stands for that of the operator, who may be far away."""
+    operator, terminal = pty.openpty()
+    keys = f"/**/correction_node:\n  ros__parameters: {{terminal: {os.ttyname(terminal)}}}\n"
+    deployment = launch(
+        start,
+        tmp_path,
+        device="keyboard",
+        corrections_file=corrections_file(tmp_path, keys),
+        checkpoint=gentle_checkpoint,
+        world="training",
+        episodes=1,
+        real_time_factor=0.1,
+    )
+    probe = Probe(ros_domain)
+    corrections = probe.listen(Correction, "correction/residual")
+    targets = probe.listen(PoseStamped, "arm/target_pose")
+    pushed_at = []
+
+    def pressed_for_three_control_steps():
+        os.write(operator, b" \x1b[D")  # the space bar enables, the arrow pushes to the left
+        time.sleep(0.05)
+        # .7 of a push less the dead-band of .1: two thirds of the bound of 15 mm.
+        if targets and corrections and corrections[-1].residual[1] == pytest.approx(0.010):
+            pushed_at.append(len(targets))
+        return pushed_at and len(targets) >= pushed_at[0] + 3
+
+    probe.wait_until(pressed_for_three_control_steps, "a correction that is executed", 180.0)
+    os.write(operator, b"x")
+    assert deployment.wait(120.0) == 0, deployment.output()
+    probe.close()
+    for each in (operator, terminal):
+        os.close(each)
+    episode = read_episode(bags(deployment.run_dir)[0])
+    assert episode.discarded
+    assert episode.outcome == "aborted"
+    assert episode.human[..., 1].max() == pytest.approx(0.010)
+    assert "1 discarded" in deployment.output()
 
 
 def test_a_keyboard_without_a_terminal_ends_the_launch_with_what_to_do(start, tmp_path):

@@ -23,6 +23,10 @@ class CorrectionNodeConfig(CorrectionConfig):
     keys: bool = param(
         True, doc="Take keys from the terminal to mark the episode; without a terminal there are none."
     )
+    terminal: str = param(
+        "",
+        doc="Terminal that keys are taken from, such as /dev/pts/3; empty: the one this node was started in.",
+    )
     key_hold_s: float = param(
         0.3,
         doc="Keyboard: how long a key counts as pressed; longer than the terminal's pause between repeats.",

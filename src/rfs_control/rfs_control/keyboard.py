@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import os
 import select
 import termios
@@ -118,10 +119,10 @@ class Keyboard:
 
 
 class Terminal:
-    """The controlling terminal, delivering keys one by one. Ctrl-C goes on meaning Ctrl-C."""
+    """A terminal, delivering keys one by one. Ctrl-C goes on meaning Ctrl-C."""
 
     def __init__(self, path: str = "/dev/tty") -> None:
-        """Args: path: of the terminal.
+        """Args: path: of the terminal; the default is the one that controls this process.
 
         Raises:
             TerminalError: there is none, or this process is in its background.
@@ -171,8 +172,11 @@ class Terminal:
         os.close(self._file)
 
     def _in_foreground(self) -> bool:
-        """A read from the background would stop this process."""
+        """A read of the controlling terminal from its background would stop this process.
+
+        A terminal that does not control it, since launch gave it a session of its own, stops nobody.
+        """
         try:
             return os.tcgetpgrp(self._file) == os.getpgrp()
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno == errno.ENOTTY

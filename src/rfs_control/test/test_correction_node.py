@@ -13,8 +13,6 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Joy
 from std_srvs.srv import SetBool
 
-from rfs_control.keyboard import Terminal
-from rfs_control.nodes import correction_node
 from rfs_control.nodes.correction_node import CorrectionNode
 from rfs_control.nodes.qos import LATCHED, RELIABLE
 from rfs_core import robot
@@ -169,10 +167,9 @@ def test_a_scripted_human_does_nothing_while_corrections_are_off(bench):
     assert not b.marks
 
 
-def test_a_keyboard_needs_a_terminal(bench, monkeypatch):
-    monkeypatch.setattr(correction_node, "Terminal", lambda: Terminal("/no/terminal"))
+def test_a_keyboard_needs_a_terminal(bench):
     with pytest.raises(RfsError, match="no terminal to take keys from"):
-        CorrectionNode(parameter_overrides=[Parameter("device", value="keyboard")])
+        bench(device="keyboard", terminal="/no/terminal")
 
 
 def test_a_scripted_human_refuses_a_task_that_it_does_not_know(bench):

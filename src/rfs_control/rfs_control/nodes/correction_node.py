@@ -103,7 +103,7 @@ class CorrectionNode(Node):
         if not (self.config.keys or keyboard):
             return None
         try:
-            return Terminal()
+            return Terminal(self.config.terminal or "/dev/tty")
         except TerminalError as error:
             if keyboard:
                 raise

@@ -19,4 +19,4 @@ EPISODE_STATES = QoSProfile(
     reliability=QoSReliabilityPolicy.RELIABLE,
     durability=QoSDurabilityPolicy.TRANSIENT_LOCAL,
 )
-"""For subscribers to episode/state who need each one: end and beginning of episodes follow each other at once."""
+"""For subscribers to episode/state who need each one: an end and the next beginning come together."""
