@@ -89,7 +89,7 @@ def kept_of(tracker: Sam2Tracker) -> dict[str, int]:
 
 
 @pytest.mark.skipif(not LONG, reason="a minute or more: RFS_LONG_TESTS=1000 runs it over so many images")
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(7200)
 def test_memory_is_constant_over_many_images(model: Any) -> None:
     tracker = Sam2Tracker(model)
     run(tracker, LONG // 5)
