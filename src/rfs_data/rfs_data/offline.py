@@ -65,7 +65,7 @@ class Left:
 
     name: str
     reason: str
-    """A `rfs_data.errors.Reason` by name, `other_task` or `duplicate`."""
+    """A `rfs_data.errors.Reason` by name, `other_task`, `duplicate` or `discarded`."""
     sentence: str
 
 
@@ -215,6 +215,8 @@ def from_bags(
         digest = _content(episode)
         if task is not None and has != task:
             left.append(Left(path.name, "other_task", f"{path}: is of task {has!r}, needed is {task!r}"))
+        elif episode.discarded:
+            left.append(Left(path.name, "discarded", f"{path}: the operator has discarded it"))
         elif digest in known:
             left.append(Left(path.name, "duplicate", f"{path}: the same episode as {known[digest]}"))
         else:

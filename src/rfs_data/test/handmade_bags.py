@@ -50,6 +50,8 @@ class Script:
     """Topic and control step of a reward or arm state that is not a number."""
     points_at: tuple[int, ...] = ()
     """Control steps at which there is a cloud of two points, both at 0.1 times the step."""
+    marks: tuple[tuple[int, str, str], ...] = ()
+    """Remarks: control step, the episode they are about, the mark."""
     header: dict[str, Any] = field(default_factory=dict)
     """Fields of the header to replace."""
 
@@ -129,6 +131,8 @@ def messages(script: Script) -> list[tuple[str, int, bytes]]:
     correction: Correction | None = None
     for step in range(script.decisions * H + 1):
         wire.states(step, palm, hand)
+        for _, episode, mark in (m for m in script.marks if m[0] == step):
+            wire.send("episode/mark", step, episode=episode, mark=mark, reason="because")
         if step == script.decisions * H:
             break
         if step in script.corrections:

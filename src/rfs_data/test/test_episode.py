@@ -237,3 +237,15 @@ def test_a_decision_that_came_late_is_found_where_it_was_executed(tmp_path):
     np.testing.assert_array_equal(executed[2, 6:], executed[1, 6:])  # the fingers stay where they were sent
     np.testing.assert_allclose(executed[3], handmade.base_action(2) + handmade.policy_residual(2), atol=1e-12)
     np.testing.assert_allclose(executed[4], handmade.base_action(4) + handmade.policy_residual(4), atol=1e-12)
+
+
+def test_remarks_on_this_episode_are_kept_and_those_on_others_are_not(tmp_path):
+    marks = ((1, "mine", "device_lost"), (2, "other", "discard"))
+    episode = read_episode(handmade.write(tmp_path, Script(marks=marks), name="mine"))
+    assert episode.marks == (("device_lost", "because"),)
+    assert not episode.discarded
+
+
+def test_an_episode_that_the_operator_threw_away_says_so(tmp_path):
+    path = handmade.write(tmp_path, Script(marks=((3, "mine", "discard"),)), name="mine")
+    assert read_episode(path).discarded

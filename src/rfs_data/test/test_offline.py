@@ -169,3 +169,11 @@ def test_a_saved_data_set_comes_back_bit_for_bit_and_a_damaged_one_is_refused(tm
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(OfflineDataError, match="not a readable data set"):
         offline.load(path)
+
+
+def test_a_discarded_episode_is_left_out_and_named(tmp_path):
+    handmade.write(tmp_path, Script(), name="good")
+    handmade.write(tmp_path, Script(decisions=3, marks=((1, "bad", "discard"),)), name="bad")
+    data = read(tmp_path)
+    assert [source.name for source in data.used] == ["good"]
+    assert [(left.name, left.reason) for left in data.left] == [("bad", "discarded")]
