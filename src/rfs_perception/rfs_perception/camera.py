@@ -159,6 +159,8 @@ class Camera:
                 # Else the first sensor plays while the second one is still being opened.
                 self._playback.pause()
             if config.record:
+                if Path(config.record).exists():
+                    raise CameraError(f"record: {config.record} exists already; name another file")
                 self._recorder = rs.recorder(config.record, device)
                 sensors = {s.get_info(rs.camera_info.name): s for s in self._recorder.query_sensors()}
                 chosen = [(sensors[s.get_info(rs.camera_info.name)], p) for s, p in chosen]
@@ -169,8 +171,10 @@ class Camera:
             if self._playback is not None:
                 self._playback.resume()
             opened.start()
-        except RuntimeError as error:
+        except (RuntimeError, CameraError) as error:
             self.close()
+            if isinstance(error, CameraError):
+                raise
             raise CameraError(f"camera {self.serial} cannot be started: {error}") from error
         fps = [p.fps() for _, profiles in chosen for p in profiles]
         if fps:

@@ -140,6 +140,18 @@ def test_filters_are_applied(feeder: Feeder) -> None:
     camera.close()
 
 
+def test_a_recording_is_never_written_over(feeder: Feeder, tmp_path: Path) -> None:
+    path = tmp_path / "look.db3"
+    path.write_bytes(b"precious")
+    config = CameraConfig(source=f"emulated:{feeder.feed.path}", record=str(path))
+    with pytest.raises(CameraError, match="exists already; name another file"):
+        Camera(find(config.source), config)
+    assert path.read_bytes() == b"precious"
+    wrong = CameraConfig(source=config.source, record=str(tmp_path / "look.bag"))
+    with pytest.raises(CameraError, match="cannot be started"):
+        Camera(find(wrong.source), wrong)
+
+
 @pytest.mark.parametrize(
     ("source", "reason"),
     [

@@ -15,6 +15,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,6 +60,8 @@ class RealSenseNode(LifecycleNode):
         self._capture: CaptureLoop | None = None
         self._thread: threading.Thread | None = None
         self._running = threading.Event()
+        self._recordings = 0
+        """Times the camera was opened."""
         self._problem = ""
         """Why the newest frame gave no cloud."""
         self._clouds = self._clouds_failed = 0
@@ -160,7 +164,13 @@ class RealSenseNode(LifecycleNode):
     def _open(self) -> OpenCamera:
         assert self._config is not None
         config = self._config
+        if config.record and self._recordings:
+            # A camera that was lost and found goes on in a file of its own.
+            file = Path(config.record)
+            record = str(file.with_name(f"{file.stem}_{self._recordings + 1}{file.suffix}"))
+            config = replace(config, record=record)
         camera = Camera(find(config.source, config.real_time), config)
+        self._recordings += 1
         if self._calibration is not None:
             try:
                 calibration.require(
