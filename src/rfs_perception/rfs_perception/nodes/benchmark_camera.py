@@ -25,6 +25,7 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
 
 from rfs_core.errors import RfsError
 from rfs_perception import calibration
@@ -180,13 +181,18 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     arguments = parser().parse_args(argv)
-    rclpy.init()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    # Ctrl-C ends the processes that were started, too.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="camera_"))
     try:
         figures = run(arguments, folder)
     except (RfsError, ValueError) as error:
         print(f"benchmark_camera: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         rclpy.try_shutdown()

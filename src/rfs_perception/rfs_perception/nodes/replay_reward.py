@@ -23,6 +23,7 @@ from pathlib import Path
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, JointState
 
 from rfs_core import robot
@@ -75,7 +76,10 @@ class Replay:
         self._ended = self._reading = False
         self._started = False
         self._namespace = f"/replay_{os.getpid()}"
-        rclpy.init()
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        # Ctrl-C ends the nodes that were started, too.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
         self._node = rclpy.create_node("replay_reward", namespace=self._namespace)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
@@ -208,6 +212,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RfsError as error:
         print(f"replay_reward: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     valid = sum(r.valid for r in replay.rewards)
     print(f"{arguments.plot}: {len(replay.rewards)} rewards, {valid} valid")
     return 0
