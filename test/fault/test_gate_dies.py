@@ -190,6 +190,19 @@ class Robot:
         """The gate's mode, -1 before it was heard."""
         return self.safety[-1].mode if self.safety else -1
 
+    def arm(self) -> bool:
+        """Ask the gate once; a gate that was killed counts as a server until its lease ends, and is silent."""
+        client = self.probe.node.create_client(Trigger, "safety/arm")
+        try:
+            if not client.wait_for_service(5.0):
+                return False
+            future, deadline = client.call_async(Trigger.Request()), time.monotonic() + 5.0
+            while not future.done() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            return future.done() and bool(future.result().success)
+        finally:
+            self.probe.node.destroy_client(client)
+
     def end(self) -> list[int]:
         """Exit codes."""
         for process in self.processes:
@@ -228,9 +241,7 @@ def test_both_drivers_hold_when_the_gate_s_process_is_killed(
             before = stack.heard()
             pid = nursery.start("--ros-args", "-p", "tick_source:=timer")
             probe.wait_until(lambda: stack.mode() == SafetyState.IDLE, "the gate", PATIENCE_S)
-            probe.wait_until(
-                lambda: probe.call(Trigger, "safety/arm", PATIENCE_S).success, "armed", PATIENCE_S
-            )
+            probe.wait_until(stack.arm, "armed", PATIENCE_S)
             # An action that cannot be read makes it hold: it commands the measured pose at every tick.
             probe.wait_until(
                 lambda: stack.policy.publish(PolicyAction(sequence=1)) or stack.mode() == SafetyState.HOLD,
