@@ -39,6 +39,12 @@ ARGUMENTS = [
         "checkpoint", default_value="", description="Policy to improve; as in deploy.launch.py."
     ),
     DeclareLaunchArgument(
+        "observation",
+        default_value="state",
+        choices=["state", "points"],
+        description="What the policy sees: object poses and contacts, or a camera's point cloud.",
+    ),
+    DeclareLaunchArgument(
         "episodes", default_value="50", description="Episodes with corrections in each round."
     ),
     DeclareLaunchArgument(
@@ -97,7 +103,8 @@ def bring_up(context):
     )
     seed = number(given, "seed", 0)
     share = Path(get_package_share_directory("rfs_bringup"))
-    checkpoint = chosen_checkpoint(given["checkpoint"], share / "checkpoints", given["task"])
+    points = given["observation"] == "points"
+    checkpoint = chosen_checkpoint(given["checkpoint"], share / "checkpoints", given["task"], points)
     run_dir = Path(given["run_dir"] or time.strftime("runs/improve-%Y%m%d-%H%M%S")).absolute()
     improve = Node(
         package="rfs_control",
@@ -118,7 +125,16 @@ def bring_up(context):
         arguments=["--ros-args", "--log-level", given["log_level"]],
         output="screen",
     )
-    passed = ("task", "seed", "world", "objects", "params_file", "corrections_file", "log_level")
+    passed = (
+        "task",
+        "seed",
+        "observation",
+        "world",
+        "objects",
+        "params_file",
+        "corrections_file",
+        "log_level",
+    )
     arguments = {name: given[name] for name in passed}
     arguments |= {
         "checkpoint": str(checkpoint),
@@ -150,9 +166,10 @@ def ended(event, context):
     return [OpaqueFunction(function=fail)]
 
 
-def chosen_checkpoint(asked, shipped, task):
+def chosen_checkpoint(asked, shipped, task, points):
     """Path of the checkpoint: the one asked for, or what deploy.launch.py takes of those shipped."""
-    kinds = [asked] if asked in ("base", "rfs") else ["rfs", "base"]
+    known = ["points"] if points else ["rfs", "base"]
+    kinds = [asked] if asked in known else known
     files = (
         [Path(asked)] if asked not in ("", *kinds) else [shipped / f"{task}_{k}.safetensors" for k in kinds]
     )
