@@ -36,6 +36,9 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "real_time_factor", default_value="", description="Of the emulated robot, at most."
     ),
+    DeclareLaunchArgument(
+        "camera_link", default_value="", description="Where the emulated robot's camera is plugged in."
+    ),
     DeclareLaunchArgument("params_file", default_value="", description="YAML that replaces parameters."),
     DeclareLaunchArgument("namespace", default_value="", description="Of all nodes."),
     DeclareLaunchArgument("log_level", default_value="info", description="What the nodes print."),
