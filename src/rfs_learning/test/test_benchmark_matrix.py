@@ -123,6 +123,16 @@ def test_a_base_policy_that_was_replaced_is_not_mixed_with_the_old_one(tmp_path,
     assert cell.config.base_checkpoint == str(copy)
 
 
+def test_settings_of_a_task_and_of_the_command_line_reach_its_cells(tmp_path, base):
+    given = ["--tasks", "grasp", "--base", f"grasp={base}", "--out", str(tmp_path), "--seeds", "2"]
+    (cell, *_) = cli.matrix_of(cli.parser().parse_args(given)).cells()
+    assert (cell.config.noise_std, cell.config.budget, cell.config.train_dt) == (0.5, 600_000, 0.01)
+    given += ["--budget", "7", "--train-dt", "0.005", "--methods", "noise", "--out", str(tmp_path / "other")]
+    (cell,) = cli.matrix_of(cli.parser().parse_args(given)).cells()
+    assert (cell.config.budget, cell.config.train_dt, cell.config.evaluate_dt) == (7, 0.005, 0.005)
+    assert (cell.config.method, cell.config.seed) == ("noise", 2)
+
+
 def test_stages_are_made_in_their_order(tmp_path, base):
     ran = Instantly()
     cells_of = matrix_of(tmp_path, base, tasks=("stack",), methods=("base",), seeds=(0,)).cells()

@@ -76,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--num-envs", type=_whole, default=256, help="environments side by side in a cell")
     made.add_argument("--episodes", type=_whole, default=1024, help="episodes of the final evaluation")
     made.add_argument("--diagnostic-episodes", type=_whole, default=256, help="episodes of each diagnostic")
+    made.add_argument("--train-dt", type=float, help="s, physics step while training; default: each task's")
     made.add_argument("--engine", default="mujoco", help="engine, an entry point of rfs.engines")
     made.add_argument("--no-figures", action="store_true", help="write no pictures")
     made.add_argument(
@@ -122,7 +123,8 @@ def matrix_of(arguments: argparse.Namespace) -> Matrix:
             "episodes": arguments.episodes,
             "diagnostic_episodes": arguments.diagnostic_episodes,
             "engine": arguments.engine,
-        },
+        }
+        | ({} if arguments.train_dt is None else {"train_dt": arguments.train_dt}),
     )
 
 

@@ -27,6 +27,7 @@ class TaskSettings:
     evaluate_every: int = param(
         100_000, doc="Control steps between the evaluations that choose the checkpoint", low=1
     )
+    train_dt: float = param(0.01, doc="Step of the physics while training", unit="s", low=0.0005, high=0.05)
 
 
 TASK_SETTINGS: dict[str, TaskSettings] = {
