@@ -11,6 +11,7 @@ in the bags.
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -41,14 +42,20 @@ def export(folder: Path, out: Path, repo_id: str, python: str) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "episodes.npz"
         save(data, path, {})
+        # Beside its place, so that a half-written one never has its name; whatever stands there is an
+        # earlier one.
+        partial = out.with_name(out.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
         try:
             ended = subprocess.run(
-                [python, lerobot_writer.__file__, str(path), str(out), repo_id], check=False
+                [python, lerobot_writer.__file__, str(path), str(partial), repo_id], check=False
             )
         except OSError as error:
             raise RfsError(f"{python}: cannot be run: {error}: pass --python of an environment") from error
     if ended.returncode:
         raise RfsError(f"lerobot's writer ended with {ended.returncode}; what it said stands above")
+    partial.rename(out)
+    print(f"written: {out}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -107,7 +107,7 @@ def main() -> None:
         count = write(Path(path), Path(out), repo_id)
     except ImportError as error:
         sys.exit(f"export_lerobot: {error}: {HINT}")
-    print(f"written: {out}: {count} frames")
+    print(f"{count} frames")
 
 
 if __name__ == "__main__":
