@@ -191,7 +191,7 @@ class Robot:
         return self.safety[-1].mode if self.safety else -1
 
     def arm(self) -> bool:
-        """Ask the gate once; a gate that was killed counts as a server until its lease ends, and is silent."""
+        """Ask once; a gate that was killed counts as a server until its lease ends, and is silent."""
         client = self.probe.node.create_client(Trigger, "safety/arm")
         try:
             if not client.wait_for_service(5.0):
