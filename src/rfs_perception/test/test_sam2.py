@@ -23,7 +23,7 @@ from rfs_perception.trackers.make import make
 from rfs_perception.trackers.sam2 import Sam2Tracker
 
 BOX = Prompt(box=(5.0, 8.0, 18.0, 19.0))
-IMAGES = 24
+IMAGES = 20
 """More than the 16 that the model looks back at."""
 LONG = int(os.environ.get("RFS_LONG_TESTS", "0"))
 
@@ -69,9 +69,9 @@ def test_pruning_too_much_changes_masks(model: Any, kept: list[Found]) -> None:
 
 def test_what_is_kept_does_not_grow(model: Any) -> None:
     tracker = Sam2Tracker(model)
-    run(tracker, 20)
+    run(tracker, 18)
     sizes = kept_of(tracker)
-    for k in range(20, 30):
+    for k in range(18, 22):
         tracker.track(moving_square(k))
         assert kept_of(tracker) == sizes
     assert sizes == {"images": 1, "conditioned": 1, "others": 16, "tracked": 16}
@@ -105,7 +105,7 @@ def test_memory_is_constant_over_many_images(model: Any) -> None:
 def test_an_image_left_out_is_not_mistaken_for_another(model: Any, kept: list[Found]) -> None:
     # The trap: an index counted from what is kept answers with the mask of an old image.
     tracker = Sam2Tracker(model)
-    run(tracker, 20)
+    run(tracker, 18)
     one, other = tracker.track(moving_square(3)), tracker.track(moving_square(30))
     assert one.mask is not None
     assert other.mask is not None

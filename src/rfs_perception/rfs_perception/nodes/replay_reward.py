@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, JointState
@@ -71,6 +71,7 @@ class Replay:
         if arguments.arm is not None:
             stamps, positions = arm_file.load(arguments.arm)
             self._stamps, self._positions = stamps.tolist(), list(positions)
+        self._refused: set[str] = set()
         self._images: set[int] = set()
         self._sent = 0
         self._ended = self._reading = False
@@ -132,6 +133,9 @@ class Replay:
             if prefix.startswith(self._namespace.lstrip("/")):
                 self.said[what] = status.message
                 values = {value.key: value.value for value in status.values}
+                # Without a number to tell it was not configured, and says why.
+                if status.level == DiagnosticStatus.ERROR and not values:
+                    self._refused.add(what)
                 self._ended |= what == "camera" and values.get("ended") == "true"
                 # A node that is configured tells more than why it is not.
                 self._started |= what == "reward" and "valid" in values
@@ -158,7 +162,7 @@ class Replay:
 
     def _spin(self, process: subprocess.Popen[bytes], deadline: float, what: str) -> None:
         self._executor.spin_once(timeout_sec=0.1)
-        if process.poll() is not None or time.monotonic() > deadline:
+        if process.poll() is not None or time.monotonic() > deadline or what in self._refused:
             raise PerceptionError(f"the {what} node did not start: {self.said[what]}")
 
     def close(self) -> None:
