@@ -26,7 +26,7 @@ PURE = {
     "rfs_perception": {
         "numpy", "scipy", "cv2", "pyrealsense2", "fpsample", "PIL", "torch", "transformers", "sam2", "rfs_core",
     },
-    "rfs_data": {"numpy", "rosbags", "mcap", "rich", "yaml", "rfs_core"},
+    "rfs_data": {"numpy", "rosbags", "mcap", "rich", "yaml", "lerobot", "rfs_core"},
     "rfs_control": {"numpy", "scipy", "rich", "yaml", "psutil", "rfs_core", "rfs_learning"},
 }  # fmt: skip
 ROS = {
