@@ -63,8 +63,8 @@ def promises(results: dict[str, dict[str, Any]]) -> str:
     violations = sum(row["violations"] for row in results.values())
     lines += [
         "",
-        f"{len(results)} promises, {total:,} cases, {violations} violations; {' and '.join(forms)} form. Command "
-        f"and revision of every row ({len(revisions)} in all) stand in `test/fault/results.json`.",
+        f"{len(results)} promises, {total:,} cases, {violations} violations; {' and '.join(forms)} form. "
+        f"Command and revision of every row ({len(revisions)} revisions) stand in `test/fault/results.json`.",
     ]
     return "\n".join(lines)
 
