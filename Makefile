@@ -8,7 +8,7 @@ SEED ?= 0
 PYTEST ?= python -m pytest
 IN_ENV := . ./activate &&
 
-.PHONY: help setup setup-tests build demo test test-unit test-system lint format figures docker-lint clean
+.PHONY: help setup setup-tests build demo test test-unit test-system faults lint format figures docker-lint clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,10 +34,15 @@ test-unit: setup-tests  ## tests of the packages
 test-system: setup-tests  ## tests that start the real nodes
 	@$(IN_ENV) $(PYTEST) test
 
+faults: setup-tests  ## every fault, long form (about an hour): test/fault/results.json and the tables in the docs
+	@$(IN_ENV) RFS_LONG=1 RFS_FAULT_RESULTS=test/fault/results.json $(PYTEST) --timeout=3600 test/fault
+	@$(IN_ENV) python scripts/fault_table.py
+
 lint: setup docker-lint  ## ruff, mypy, import direction, docker files
 	@$(IN_ENV) ruff check . && ruff format --check .
 	@$(IN_ENV) mypy src/rfs_core/rfs_core && mypy src/rfs_learning/rfs_learning
 	@$(IN_ENV) python scripts/config_tables.py --check
+	@$(IN_ENV) python scripts/fault_table.py --check && python scripts/sros2_policy.py --check
 	@$(IN_ENV) $(PYTEST) -q test/test_import_direction.py
 
 figures: setup  ## print README's figures again (half an hour)
