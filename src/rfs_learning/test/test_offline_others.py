@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from test_point_encoder import observations, points_checkpoint
 from toy_offline import base, changed, recorded, toy
 
 from rfs_core.errors import RfsError
@@ -11,10 +12,11 @@ from rfs_data.offline import OfflineDataError
 from rfs_learning import checkpoint
 from rfs_learning.best_of_n import BestOfN
 from rfs_learning.checkpoint import CheckpointError
-from rfs_learning.offline import bc, iql
+from rfs_learning.offline import bc, benchmark, iql, td3bc
 from rfs_learning.offline.bc import BcConfig
 from rfs_learning.offline.iql import IqlConfig
 from rfs_learning.offline.runner import OfflineRunner
+from rfs_learning.offline.td3bc import Td3BcConfig
 from rfs_learning.policy import Policy
 
 SMALL = {"actor_width": 16, "critic_width": 16, "batch_size": 8, "gamma": 0.81}
@@ -172,3 +174,26 @@ def test_each_resumes_to_the_same_bits_and_is_run_by_policy(tmp_path, config, ma
     assert all(torch.equal(one.tensors[name], two.tensors[name]) for name in one.tensors)
     output = Policy.load(path).act(np.zeros((3, 4), np.float32), np.ones((3, 2, 2), np.float32))
     assert np.isfinite(output.a).all()
+
+
+@pytest.mark.parametrize(
+    ("config", "make"),
+    [
+        (Td3BcConfig(**SMALL), td3bc.make),
+        (IqlConfig(**SMALL, extract="best_of_n", candidates=3), iql.make),
+        (BcConfig(batch_size=8), bc.make),
+    ],
+)
+def test_clouds_are_encoded_once_and_train_like_states(config, make, monkeypatch):
+    cloud = points_checkpoint()
+    data = benchmark.made_up(cloud, episodes=2, decisions=3)
+    data = changed(data, seen=observations(len(data.seen)))
+    torch.manual_seed(0)
+    learner = make(config, data, cloud)
+    monkeypatch.setattr(Policy, "encode", lambda *_: pytest.fail("a cloud was encoded again"))
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        figures = learner.update(generator)
+    assert np.isfinite(list(figures.values())).all()
+    policy = Policy.from_checkpoint(learner.checkpoint(cloud, name="cloud"))
+    assert np.isfinite(policy.act(data.seen[:2], data.a_0[:2]).a).all()
