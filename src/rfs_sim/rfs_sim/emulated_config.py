@@ -19,6 +19,10 @@ class EmulatedConfig(WorldConfig):
         "",
         doc="Socket at which an emulated RealSense shows camera_name; empty: it is not plugged in.",
     )
+    camera_width: int = param(
+        128, doc="Width of the images; making one keeps the arm waiting.", unit="px", low=16, high=1280
+    )
+    camera_height: int = param(96, doc="Height of the images.", unit="px", low=16, high=960)
     admin_port: int = param(
         0,
         doc="TCP port, at the address, of the arm's fault interface; the next one is the hand's. 0: any.",

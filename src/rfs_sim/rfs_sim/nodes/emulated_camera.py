@@ -21,6 +21,7 @@ from rfs_sim.render import ScenePainter, Snapshot
 
 SERIAL = "EMULATED0001"
 _JOIN_S = 5.0
+_FIRST_S = 60.0
 _CONTROL_HZ = 20
 
 Shot = tuple[mujoco.MjModel, NDArray[np.float64], float]
@@ -62,8 +63,12 @@ class EmulatedCamera:
         self._model = world.copy_of_model()
         self._shots: queue.Queue[Shot | None] = queue.Queue(maxsize=1)
         self.sent = self.dropped = 0
-        self._thread = threading.Thread(target=self._run, name="emulated camera", daemon=True)
+        # The first picture takes seconds and keeps the interpreter: not while an arm waits for its cycles.
+        self._ready = threading.Event()
+        first = self._model, world.qpos, 0.0
+        self._thread = threading.Thread(target=self._run, args=(first,), name="emulated camera", daemon=True)
         self._thread.start()
+        self._ready.wait(_FIRST_S)
 
     def publish(self, tick: int, stamp_ns: int, world: DrivenWorld) -> None:
         """A picture at every `camera_period`-th control tick; called from the arm's thread."""
@@ -83,17 +88,15 @@ class EmulatedCamera:
         self._thread.join(_JOIN_S)
         self._feed.close()
 
-    def _run(self) -> None:
-        painter: ScenePainter | None = None
+    def _run(self, first: Shot) -> None:
+        painter = ScenePainter(self._camera.width, self._camera.height, camera=self._camera, samples=0)
+        painter.paint(Snapshot(first[0], first[1]))
+        self._ready.set()
         sensor = cloud.DepthSensor(self._camera)
         number = 0
         while (shot := self._shots.get()) is not None:
             if not self._feed.connected:
                 continue
-            if painter is None:
-                painter = ScenePainter(
-                    self._camera.width, self._camera.height, camera=self._camera, samples=0
-                )
             model, qpos, time_ms = shot
             data = mujoco.MjData(model)
             data.qpos[:] = qpos
@@ -104,5 +107,4 @@ class EmulatedCamera:
             colour = painter.paint(Snapshot(model, qpos))
             number += 1
             self.sent += self._feed.send(number, time_ms, np.ascontiguousarray(colour), millimetres)
-        if painter is not None:
-            painter.close()
+        painter.close()
