@@ -18,7 +18,7 @@ mkdir -p "$run"
 
 ros2 run rfs_learning distill_trainer --ros-args \
     -p teacher:=checkpoints/grasp_rfs.safetensors -p name:=grasp_points -p run_dir:="$run/train" \
-    -p episodes:=460 -p steps:=1950
+    -p episodes:=460 -p steps:=1950 -p rounds:=1 -p round_episodes:=64 -p round_steps:=500
 checkpoint="$(find "$run/train/checkpoints" -name '*.safetensors' | sort | tail -n 1)"
 
 # "error": calibration off by 1 cm and 1 degree, 3 mm of noise on the points.
