@@ -127,7 +127,8 @@ def test_a_spacemouse_that_goes_while_it_is_pushed_fades_and_marks_the_episode(b
     b.spin_until(lambda: not b.corrections[-1].engaged, "faded")
     assert not any(b.corrections[-1].residual)
     b.spin_until(lambda: b.marks, "the mark")
-    assert [(mark.episode, mark.mark) for mark in b.marks] == [("e0", EpisodeMark.DEVICE_LOST)]
+    # A machine that stalls while the cap is pushed adds a loss of its own.
+    assert {(mark.episode, mark.mark) for mark in b.marks} == {("e0", EpisodeMark.DEVICE_LOST)}
     assert "fell silent" in b.marks[0].reason
 
 
