@@ -34,8 +34,8 @@ _CHORD_ITERATIONS = 8
 _NEAR = 0.25
 """How far from where the ODE comes from a solution is taken without a second look, in lengths of the step."""
 _LM_ITERATIONS = 60
-_ATTEMPTS, _ASIDE = 10, 0.1
-"""How often a solution is looked for, and how much farther from the ODE's each time, as a distance."""
+_ATTEMPTS, _ASIDE = 30, 0.1
+"""How often a solution is looked for; how far from the ODE's the second time, growing over ten times."""
 _FIRST_DAMPING, _LARGEST_DAMPING = 1e-3, 1e8
 _ODE_STEPS = 4
 _BLOCK = 512
@@ -138,7 +138,7 @@ def invert_push(
             aside = None
             if attempt and k == integrator.steps - 1:
                 drawn = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-                aside = _ASIDE * attempt * drawn / x.shape[1] ** 0.5
+                aside = _ASIDE * (1 + attempt % 10) * drawn / x.shape[1] ** 0.5
             x = _undo(step, rough_step, x, tolerance, aside)
         pushed = integrator.push(lambda a_t, t, s=s[rows]: v(a_t, t, s), x)  # type: ignore[misc]
         error = (pushed - a[rows]).abs().amax(1)

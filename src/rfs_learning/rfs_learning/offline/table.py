@@ -193,12 +193,8 @@ class Table:
 
     def write(self) -> None:
         """Markdown and CSV of every cell that is there."""
-        cells = [
-            self.cell(method, seed)
-            for method in METHODS
-            for seed in self.arguments.seeds
-            if (self.arguments.out / "cells" / f"{method}_{seed}.json").exists()
-        ]
+        found = [json.loads(path.read_text()) for path in (self.arguments.out / "cells").glob("*.json")]
+        cells = sorted(found, key=lambda cell: (list(METHODS).index(cell["method"]), cell["seed"]))
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(["method", "seed", "objects", "successes", "episodes", "train_cpu_s"])
