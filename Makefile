@@ -43,6 +43,7 @@ lint: setup docker-lint  ## ruff, mypy, import direction, docker files
 	@$(IN_ENV) mypy src/rfs_core/rfs_core && mypy src/rfs_learning/rfs_learning
 	@$(IN_ENV) python scripts/config_tables.py --check
 	@$(IN_ENV) python scripts/fault_table.py --check && python scripts/sros2_policy.py --check
+	@$(IN_ENV) scripts/emulated_camera_calibration.py --check
 	@$(IN_ENV) $(PYTEST) -q test/test_import_direction.py
 
 figures: setup  ## print README's figures again (half an hour)

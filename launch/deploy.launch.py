@@ -231,7 +231,7 @@ def bring_up(context):
         **asked(a0=text(given["a0"]), observation=text(given["observation"])),
     }
     # The one that makes clouds: the world itself, or the camera's driver.
-    plugged = emulated_camera(run_dir) if points and given["robot"] == "emulated" else {}
+    plugged = emulated_camera(share) if points and given["robot"] == "emulated" else {}
     eye = {"sim_node": sim_parameters} if simulated else {"realsense_node": {"autostart": True, **plugged}}
     sim = node(Node, "rfs_sim", "sim_node", sim_parameters) if simulated and not one_process else None
     camera = None
@@ -310,43 +310,12 @@ def in_one_process(given, params_files, blocks, run_dir):
     )
 
 
-def emulated_camera(run_dir):
-    """Parameters of the driver for the emulated robot's camera, whose place is known exactly."""
-    from rfs_core import se3
-    from rfs_perception import calibration
-    from rfs_sim.emulated_config import EmulatedConfig
-    from rfs_sim.model import compile_model
-    from rfs_sim.nodes.emulated_camera import SERIAL, camera_of
-
-    camera = camera_of(compile_model(), EmulatedConfig())
-    run_dir.mkdir(parents=True, exist_ok=True)
-    file = run_dir / "emulated_camera.json"
-    calibration.save(
-        file,
-        calibration.Calibration(
-            camera_serial=SERIAL,
-            position=tuple(camera.position.tolist()),
-            quaternion_wxyz=tuple(se3.quat_from_matrix(camera.rotation[None])[0].tolist()),
-            method="the simulator's own",
-            date=time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
-            rms_position_m=0.0,
-            rms_rotation_rad=0.0,
-            rms_reprojection_px=0.0,
-            poses=0,
-            image_size=(camera.width, camera.height),
-        ),
-    )
+def emulated_camera(share):
+    """What the driver of the emulated robot's camera needs beside config/robot/emulated.yaml."""
     link = Path(tempfile.gettempdir()) / f"rfs_camera_{os.getpid()}"
     return {
         "source": text(f"emulated:{link}"),
-        "width": camera.width,
-        "height": camera.height,
-        "fps": 10,
-        "calibration": text(file),
-        "stamps": text("camera"),
-        "points_period": 1,
-        "lost_after": 60.0,  # of the wall, where robot time may be much slower
-        "frozen_after": 0.0,
+        "calibration": text(share / "config" / "robot" / "emulated_camera.json"),
     }
 
 

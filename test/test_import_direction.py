@@ -22,9 +22,13 @@ PURE = {
         "rfs_core",
     },
     "rfs_ros": {"numpy", "rfs_core"},
-    "rfs_drivers": {"numpy", "yaml", "rfs_core", "franky", "dynamixel_sdk", "serial", "pyspacemouse", "pyrealsense2"},
+    "rfs_drivers": {
+        "numpy", "yaml", "franky", "dynamixel_sdk", "serial", "pyspacemouse", "pyrealsense2",
+        "rfs_core",
+    },
     "rfs_perception": {
-        "numpy", "scipy", "cv2", "pyrealsense2", "fpsample", "PIL", "torch", "transformers", "sam2", "rfs_core",
+        "numpy", "scipy", "cv2", "pyrealsense2", "fpsample", "PIL", "torch", "transformers", "sam2",
+        "rfs_core",
     },
     "rfs_data": {"numpy", "rosbags", "mcap", "rich", "yaml", "lerobot", "rfs_core"},
     "rfs_control": {"numpy", "scipy", "rich", "yaml", "psutil", "rfs_core", "rfs_learning"},

@@ -51,7 +51,7 @@ STANDARD = {
 }
 """What may be imported from where."""
 
-OTHER_MODULES = {"os", "pathlib", "time", "yaml", "__future__", "collections", "typing"}
+OTHER_MODULES = {"os", "pathlib", "tempfile", "time", "yaml", "__future__", "collections", "typing"}
 """Whole modules that are there wherever launch is."""
 
 KEYWORDS = {

@@ -49,8 +49,8 @@ class VecEnv(Protocol):
     """N environments of one task, stepped by action chunks.
 
     It may also have `privileged() -> (N, P)` float32: what only a simulator knows of now, for critics; and
-    `autoreset_stride`, by how much the number of an environment's episode grows at autoreset (N unless it is set),
-    without which several processes cannot share a run.
+    `autoreset_stride`, by how much the number of an environment's episode grows at autoreset (N unless it is
+    set), without which several processes cannot share a run.
     """
 
     num_envs: int

@@ -63,8 +63,8 @@ class MujocoVecEnv:
         num_envs, action_spec, observation_spec, max_episode_steps, task: see `rfs_learning.vec_env`.
         worlds: the worlds below, for cameras and demonstrators.
         episodes: the episode that each env plays now. Shape: (N,)
-        autoreset_stride: by how much its number grows when it ends; more than N where other processes play the
-            episodes between.
+        autoreset_stride: by how much its number grows when it ends; more than N where other processes play
+            the episodes between.
     """
 
     def __init__(self, task: str, worlds: Worlds, autoreset: bool = True) -> None:
