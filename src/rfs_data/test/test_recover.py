@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import struct
 
 import handmade_bags as handmade
 import numpy as np
@@ -167,13 +168,17 @@ def test_whatever_bits_are_flipped_recovery_ends_with_a_bag_or_a_sentence(tmp_pa
     whole = unfinished(tmp_path / "whole", 2 * DECISIONS)
     data = next(whole.glob("*.mcap")).read_bytes()
     chosen = random.Random(0)
-    header_end = data.find(b"rfs_episode_opening") + 3000
+    # A metadata record: one byte of kind, eight of length, four of the name's length, the name.
+    name_at = data.find(b"rfs_episode_opening")
+    (length,) = struct.unpack_from("<Q", data, name_at - 12)
+    header_end = name_at - 4 + length
     results = []
     for number in range(40):
         flipped = bytearray(data)
-        # Every second time in the header, where nothing but sense protects it.
-        for _ in range(3):
-            flipped[chosen.randrange(header_end if number % 2 else len(data))] ^= 1 << chosen.randrange(8)
+        # In the header, where nothing but sense protects it; anywhere; in the messages, once.
+        begin, end, flips = [(0, header_end, 3), (0, len(data), 3), (header_end, len(data), 1)][number % 3]
+        for _ in range(flips):
+            flipped[chosen.randrange(begin, end)] ^= 1 << chosen.randrange(8)
         part = tmp_path / f"{number}.part"
         part.mkdir()
         (part / mcap_name(str(number))).write_bytes(flipped)

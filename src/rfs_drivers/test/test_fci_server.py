@@ -199,6 +199,7 @@ def test_clear_ends_every_fault(robot: EmulatedFci) -> None:
     assert status["faults"] == {
         "drop_states": 0.0,
         "drop_commands": 0.0,
+        "drop_next": 0,
         "corrupt_states": 0.0,
         "delay_states_ms": 0,
         "delay_commands_ms": 0,
