@@ -18,6 +18,7 @@ from rfs_data.recorder_config import RecorderConfig
 from rfs_drivers.franka_config import FrankaConfig
 from rfs_drivers.leap_config import LeapConfig
 from rfs_drivers.spacemouse import SpaceMouseConfig
+from rfs_perception.realsense_config import RealSenseConfig
 from rfs_sim.emulated_config import EmulatedConfig
 from rfs_sim.sim_config import SimConfig
 
@@ -152,6 +153,7 @@ ROBOT_CLASSES = {
     "emulated_robot": EmulatedConfig,
     "franka_node": FrankaConfig,
     "leap_node": LeapConfig,
+    "realsense_node": RealSenseConfig,
     "robot_operator": OperatorConfig,
     **CLASSES,
 }
