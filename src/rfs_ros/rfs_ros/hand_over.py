@@ -38,18 +38,25 @@ class Inbox:
         self._node, self._topic, self._callback = node, topic, callback
         self._waiting: deque[tuple[int, Array]] = deque(maxlen=KEPT)
         self._guard: Any = node.create_guard_condition(self._deliver)
+        self._open = True
+        self._closing = threading.Lock()
 
     def put(self, stamp_ns: int, array: Array) -> None:
-        """Leave an array; from any thread."""
-        self._waiting.append((stamp_ns, array))
-        self._guard.trigger()
+        """Leave an array; from any thread. One that comes when the taker has ended is dropped."""
+        with self._closing:
+            if self._open:
+                self._waiting.append((stamp_ns, array))
+                self._guard.trigger()
 
     def close(self) -> None:
         """Take nothing any more."""
         with _lock:
             if self in _inboxes.get(self._topic, []):
                 _inboxes[self._topic].remove(self)
-        self._node.destroy_guard_condition(self._guard)
+        with self._closing:
+            if self._open:
+                self._open = False
+                self._node.destroy_guard_condition(self._guard)
 
     def _deliver(self) -> None:
         while self._waiting:

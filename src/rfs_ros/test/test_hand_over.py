@@ -111,3 +111,16 @@ def test_a_node_that_is_not_there_is_refused_by_name(name):
 
 def test_a_class_is_found():
     assert maker("rclpy.node:Node") is rclpy.node.Node
+
+
+def test_what_is_given_to_somebody_who_has_just_ended_is_dropped(nodes):
+    camera, policy, _ = nodes
+    give = hand_over.offer(camera, "points")
+    got = []
+    inbox = hand_over.take(policy, "points", lambda stamp, array: got.append(stamp))
+    inbox.close()
+    inbox.put(1, cloud(1.0))  # a thread that had looked the inbox up before it was closed
+    inbox.close()
+    give(2, cloud(2.0))
+    assert not got
+    hand_over.withdraw(camera, "points")

@@ -142,9 +142,7 @@ class PolicyNode(LifecycleNode):
         for subscription in self._subscriptions_of_parts:
             self.destroy_subscription(subscription)
         self._subscriptions_of_parts.clear()
-        for inbox in self._inboxes:
-            inbox.close()
-        self._inboxes.clear()
+        self._close_inboxes()
         if self._timer is not None:
             self.destroy_timer(self._timer)
             self._timer = None
@@ -352,6 +350,16 @@ class PolicyNode(LifecycleNode):
         message.a_r = array.array("d", decision.a_r.tobytes())
         message.a = array.array("d", decision.a.tobytes())
         return message
+
+    def _close_inboxes(self) -> None:
+        for inbox in self._inboxes:
+            inbox.close()
+        self._inboxes.clear()
+
+    def destroy_node(self) -> None:
+        """Take nothing any more from nodes of this process, then end."""
+        self._close_inboxes()
+        super().destroy_node()
 
     # Diagnostics -----------------------------------------------------------------------------------------
 
