@@ -12,6 +12,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import yaml
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler
@@ -59,7 +60,7 @@ def bring_up(context):
     if given["params_file"]:
         files.append(given["params_file"])
 
-    place = unused_place() if emulated else {}
+    place = unused_place(files) if emulated else {}
 
     def node(kind, package, name, *devices, **parameters):
         return kind(
@@ -68,9 +69,14 @@ def bring_up(context):
             name=name,
             namespace=given["namespace"],
             parameters=[
-                {name: text(place[name]) for name in devices if name in place},
                 *files,
-                {"use_sim_time": emulated, **parameters},
+                # After the files: where both an exact and a wildcard name fit a node, the block that came
+                # first decides which of them counts.
+                {
+                    "use_sim_time": emulated,
+                    **{device: text(place[device]) for device in devices if device in place},
+                    **parameters,
+                },
             ],
             arguments=["--ros-args", "--log-level", given["log_level"], "--enclave", f"/rfs/{name}"],
             output="screen",
@@ -112,13 +118,16 @@ def robot_file(robot, asked, folder):
     return Path(asked).absolute()
 
 
-def unused_place():
-    """Address and port that no other emulated robot on this machine uses; a file may say others."""
+def unused_place(files):
+    """Address and port that no other emulated robot on this machine uses, but for what a file says."""
     pid = os.getpid() & 0x3FFF
-    return {
+    blocks = [block for file in files for block in yaml.safe_load(Path(file).read_text()).values()]
+    said = {name for block in blocks for name in (block or {}).get("ros__parameters") or {}}
+    unused = {
         "address": f"127.{128 + (pid >> 8)}.{pid & 0xFF}.2",
         "port": str(Path(tempfile.gettempdir()) / f"rfs_leap_hand_{os.getpid()}"),
     }
+    return {name: value for name, value in unused.items() if name not in said}
 
 
 def ended_too_early(event, context):
