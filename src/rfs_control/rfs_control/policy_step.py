@@ -97,6 +97,8 @@ class PolicyStep:
         self.sequence = 0
         self.clock: EpisodeClock | None = None
         self.next_decision = 0
+        self.answered_ns: int | None = None
+        """Stamp of the observation that was answered last in this episode."""
         self._rng: np.random.Generator | None = None
 
     def swap(self, policy: ActingPolicy, action_spec: ActionSpec) -> None:
@@ -124,6 +126,7 @@ class PolicyStep:
             horizon=self.action_spec.horizon,
         )
         self.next_decision = 0
+        self.answered_ns = None
         self._rng = episode_rng(seed, episode, "policy_noise")
         return self.clock
 
@@ -167,6 +170,7 @@ class PolicyStep:
                 raise RfsError(f"policy answered {name} with values that are not finite")
             chunks[name] = chunk[0]
         self.sequence += 1
+        self.answered_ns = observation_stamp_ns
         index = self.next_decision
         self.next_decision += 1
         return Decision(

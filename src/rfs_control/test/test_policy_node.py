@@ -235,6 +235,36 @@ def test_with_a_timer_decisions_go_on_when_somebody_sets_the_clock(make_node, tm
         clock["steady"] += 90 * MS
 
 
+def test_with_a_timer_an_observation_is_answered_once_and_a_newer_one_in_the_same_period(
+    make_node, tmp_path, monkeypatch
+):
+    node = make_node(checkpoint=str(checkpoints.write(tmp_path / "c.safetensors")), tick_source="timer")
+    node.trigger_configure()
+    node.trigger_activate()
+    node._timer.cancel()
+    steady = [1000 * MS]
+    monkeypatch.setattr(node, "_now", lambda: Now(steady[0], steady[0]))
+    actions = []
+    monkeypatch.setattr(node, "_action", SimpleNamespace(publish=actions.append))
+
+    def look(at_ms, seen_ms=None):
+        steady[0] = at_ms * MS
+        for source, message in messages_at(seen_ms * MS) if seen_ms is not None else ():
+            node._on_part(source, message)
+        node._on_timer()
+        return [stamp_ns(action.observation_stamp) // MS for action in actions]
+
+    node._on_episode(
+        EpisodeState(phase=EpisodeState.PHASE_RUNNING, started=stamp_msg(1000 * MS), id="e0", max_steps=64)
+    )
+    assert look(1010, seen_ms=1000) == [1000]
+    assert look(1100) == [1000]  # the second decision is due, but nothing new was seen
+    assert look(1110) == [1000]
+    assert look(1120, seen_ms=1115) == [1000, 1115]
+    assert look(1130, seen_ms=1125) == [1000, 1115]  # the third is not due yet
+    assert node.statistics.missed == 0
+
+
 def test_a_tick_that_was_passed_over_is_counted_as_missed(make_node, tmp_path):
     node = make_node(checkpoint=str(checkpoints.write(tmp_path / "c.safetensors")))
     node.trigger_configure()

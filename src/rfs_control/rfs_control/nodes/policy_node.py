@@ -311,6 +311,10 @@ class PolicyNode(LifecycleNode):
             self._note(assembled)
             self.statistics.missed += step.skip_to(due + 1)
             return
+        if step.answered_ns is not None and assembled.stamp_ns <= step.answered_ns:
+            # The gate would refuse it. A newer one may come before the next look, within this period.
+            self._last_problem = "nothing newer than the observation answered last"
+            return
         self._decide(assembled, began)
 
     def _decide(self, assembled: Assembled, began: tuple[int, int]) -> None:
