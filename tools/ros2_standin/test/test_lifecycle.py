@@ -72,3 +72,37 @@ def test_parameters_remaps_and_names_reach_a_real_node(start_launch):
         assert item in line
     assert launched.stop() == 0
     assert "talker stops" in launched.output
+
+
+@standin_only
+def test_a_request_that_was_lost_is_made_again_through_another_client(monkeypatch):
+    from types import SimpleNamespace
+
+    from launch_ros.actions import LifecycleNode, lifecycle_node
+    from rclpy.task import Future
+
+    monkeypatch.setattr(lifecycle_node, "LOST_REQUEST_S", 0.2)
+    monkeypatch.setattr(lifecycle_node, "LOST_EVENT_S", 0.0)
+    answered = Future()
+    answered.set_result(SimpleNamespace(success=True))
+    asked = []
+
+    def client(name, future, ready=True):
+        def call_async(request):
+            asked.append((name, request.transition.id))
+            return future
+
+        return SimpleNamespace(service_is_ready=lambda: ready, call_async=call_async)
+
+    others = [client("lost", Future()), client("second", answered)]
+    ros_node = SimpleNamespace(create_client=lambda kind, name: others.pop(0))
+    monkeypatch.setattr(lifecycle_node, "get_ros_node", lambda context: ros_node)
+    node = LifecycleNode(executable="true", name="policy", namespace="")
+    node._client = client("never ready", Future(), ready=False)
+    monkeypatch.setattr(type(node), "node_name", "/policy", raising=False)
+    made_up = []
+    monkeypatch.setattr(node, "_make_up_for_lost_messages", lambda *arguments: made_up.append(arguments[0]))
+    configure = lifecycle_node.Transition.TRANSITION_CONFIGURE
+    node._change_state(configure, SimpleNamespace(is_shutdown=False))
+    assert asked == [("lost", configure), ("second", configure)]
+    assert made_up == [configure]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 
 from launch.actions import OpaqueFunction
 from launch.event_handler import EventHandler
@@ -19,6 +21,8 @@ from .node import Node
 
 LOST_EVENT_S = 1.0
 """How long after a successful transition its message may take before it counts as lost, seconds."""
+LOST_REQUEST_S = 10.0
+"""How long a node may neither answer nor say that it has begun before it is asked again, seconds."""
 
 _STEPS = {
     Transition.TRANSITION_CONFIGURE: ("configure", "unconfigured", "configuring", "inactive"),
@@ -85,25 +89,37 @@ class LifecycleNode(Node):
     def _change_state(self, transition_id: int, context: LaunchContext) -> None:
         name = ChangeState.valid_transitions[transition_id]
         logger = get_logger(__name__)
-        while not context.is_shutdown and not self._client.service_is_ready():
-            self._pause()
-        if context.is_shutdown:
-            return
-        begin = len(self._steps_heard)
+        begin, asked = len(self._steps_heard), 0
         request = ChangeStateService.Request(transition=Transition(id=transition_id))
-        response: Future = self._client.call_async(request)
-        while not response.done():
+        while True:
+            if self._wait(context, self._client.service_is_ready, LOST_REQUEST_S):
+                response: Future = self._client.call_async(request)
+                asked += 1
+                # A node that has begun may take as long as it wants.
+                while not self._wait(context, response.done, LOST_REQUEST_S) and not context.is_shutdown:
+                    if len(self._steps_heard) == begin:
+                        break
+                if response.done():
+                    break
             if context.is_shutdown:
                 return
-            self._pause()
-        if not response.result().success:
+            # On a busy machine two participants may fail to connect: another client connects anew.
+            self._client = get_ros_node(context).create_client(
+                ChangeStateService, f"{self.node_name}/change_state"
+            )
+        # Where it was asked twice, the first request may have been heard, and the second come too late.
+        if not response.result().success and asked == 1:
             logger.error("Failed to make transition '%s' for LifecycleNode '%s'", name, self.node_name)
             return
         self._make_up_for_lost_messages(transition_id, begin, context)
 
-    def _pause(self) -> None:
-        with self._heard:
-            self._heard.wait(0.05)
+    def _wait(self, context: LaunchContext, done: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until `done`, the launch ends or the time is up; returns whether it is done."""
+        deadline = time.monotonic() + timeout_s
+        while not context.is_shutdown and not done() and time.monotonic() < deadline:
+            with self._heard:
+                self._heard.wait(0.05)
+        return not context.is_shutdown and done()
 
     def _make_up_for_lost_messages(self, transition_id: int, begin: int, context: LaunchContext) -> None:
         """Emit the events of a transition that succeeded but whose messages were not heard from `begin` on.
