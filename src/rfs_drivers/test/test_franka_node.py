@@ -18,6 +18,8 @@ from geometry_msgs.msg import PoseStamped, WrenchStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float32, String
@@ -27,6 +29,8 @@ from rfs_core import robot as fr3
 from rfs_drivers.emulated.fci_process import EmulatedFci
 
 pytest.importorskip("franky", reason="needs franky-control: make setup EXTRAS=drivers")
+
+from rfs_drivers.nodes.franka_node import FrankaNode
 
 DOMAIN = int(os.environ.get("ROS_DOMAIN_ID", "48"))
 PATIENCE_S = 60.0
@@ -229,6 +233,42 @@ def test_recover_and_home_are_services(robot: EmulatedFci, desk: Desk) -> None:
     assert robot("status")["mode"] == "IDLE"
     assert desk.change(Transition.TRANSITION_CLEANUP)
     assert not desk.trigger("arm/recover").success
+
+
+def test_the_answer_of_recover_finds_the_phase_published(robot: EmulatedFci) -> None:
+    """Whoever goes on at the answer must not be stopped by the phase of before."""
+    arguments = [f"address:={robot.address}", "realtime:=ignore", "clock:=robot", "stale_state:=0.5"]
+    rclpy.init(
+        args=["--ros-args", "-r", "__ns:=/answers", *(w for a in arguments for w in ("-p", a))],
+        domain_id=DOMAIN,
+    )
+    node, listener = FrankaNode(), rclpy.create_node("listener")
+    phases: list[str] = []
+    listener.create_subscription(String, "arm/driver_phase", lambda m: phases.append(m.data), LATCHED)
+
+    def until(phase: str, *spun: Node) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while phases[-1:] != [phase]:
+            assert time.monotonic() < deadline, f"{phases} without {phase}"
+            for each in spun:
+                rclpy.spin_once(each, timeout_sec=0.02)
+
+    try:
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        until("holding", listener)
+        robot("reflex")
+        until("fault", node, listener)
+        # From here on no timer of the node runs.
+        answer = node.recover(Trigger.Request(), Trigger.Response())
+        assert answer.message == "recovered: holding"
+        until("holding", listener)
+        assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+        until("ready", listener)
+    finally:
+        listener.destroy_node()
+        node.destroy_node()
+        rclpy.shutdown()
 
 
 def test_a_second_publisher_is_named_and_nothing_is_followed(robot: EmulatedFci, desk: Desk) -> None:

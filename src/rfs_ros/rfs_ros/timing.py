@@ -11,6 +11,7 @@ import time
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
+from rclpy.task import Future
 
 NS_PER_S = 1_000_000_000
 
@@ -23,6 +24,16 @@ def simulated(node: Node) -> bool:
 def control_clock(node: Node) -> Clock:
     """For timers of control."""
     return node.get_clock() if simulated(node) else Clock(clock_type=ClockType.STEADY_TIME)
+
+
+async def pause(node: Node, seconds: float) -> None:
+    """Let other callbacks of the node run for a while (s, steady clock), where a callback is a coroutine."""
+    over = Future()
+    timer = node.create_timer(
+        seconds, lambda: over.set_result(True), clock=Clock(clock_type=ClockType.STEADY_TIME)
+    )
+    await over
+    node.destroy_timer(timer)
 
 
 class ControlTime:

@@ -37,10 +37,12 @@ from rfs_msgs.srv import Confirm, ResetWorld
 from rfs_ros import connections, params
 from rfs_ros.conversions import NS_PER_S, stamp_msg
 from rfs_ros.run import exit_with, run_node
+from rfs_ros.timing import pause
 
 DRIVERS = {"arm": "franka_node", "hand": "leap_node"}
 IN_CONTROL = ("holding", "following", "moving")
 _LOOK_S = 0.1
+_PHASE_S = 0.5
 _CONNECT_S = 2.0
 _HOME_S = 90.0
 _BEGIN_S = 2.0
@@ -185,18 +187,12 @@ class RobotOperator(Node):
         answer = await self._home.call_async(Trigger.Request())
         if not answer.success:
             raise Refused(f"arm/home: {answer.message}")
+        await pause(self, _PHASE_S)  # until then the phase may be from before the motion began
         deadline = time.monotonic() + _HOME_S
         while self._phases["arm"] in ("moving", "following") and time.monotonic() < deadline:
-            await self._wait(_LOOK_S)
+            await pause(self, _LOOK_S)
         if self._phases["arm"] != "holding":
             raise Refused(f"arm/home did not end well: franka_node is {self._phases['arm']}")
-
-    async def _wait(self, seconds: float) -> None:
-        """Let other callbacks run for a while."""
-        done = Future()
-        timer = self.create_timer(seconds, lambda: done.set_result(True), clock=self._steady)
-        await done
-        self.destroy_timer(timer)
 
     def _diagnose(self) -> None:
         confirmed = self.operator.stage is not Stage.UNCONFIRMED

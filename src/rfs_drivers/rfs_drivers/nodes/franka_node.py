@@ -86,7 +86,7 @@ class FrankaNode(LifecycleNode):
         self._driver_phase = self.create_publisher(String, "arm/driver_phase", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE)
         self.create_subscription(PoseStamped, TARGET_TOPIC, self._on_target, RELIABLE)
-        self.create_service(Trigger, "arm/recover", self._on_recover)
+        self.create_service(Trigger, "arm/recover", self.recover)
         self.create_service(Trigger, "arm/home", self._on_home)
         self.create_timer(0.1, self._publish_phase, clock=self._steady)
         self.create_timer(0.5, self._look_for_publishers, clock=self._steady)
@@ -130,6 +130,8 @@ class FrankaNode(LifecycleNode):
         except RfsError as error:
             self.get_logger().error(f"not activated: {error}")
             return TransitionCallbackReturn.FAILURE
+        finally:
+            self._publish_phase()
         self._active = True
         return super().on_activate(state)
 
@@ -138,6 +140,7 @@ class FrankaNode(LifecycleNode):
         self._active = False
         if self._driver is not None:
             self.get_logger().info(_answer(self._driver.disable()))
+        self._publish_phase()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -253,7 +256,7 @@ class FrankaNode(LifecycleNode):
 
     # Services --------------------------------------------------------------------------------------------
 
-    def _on_recover(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    def recover(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Clear a fault; control goes on, holding, if this node is active."""
         return self._carry_out(lambda driver: driver.recover(), response)
 
@@ -293,6 +296,7 @@ class FrankaNode(LifecycleNode):
             response.success = True
         except RfsError as error:
             response.message, response.success = str(error), False
+        self._publish_phase()  # whoever has the answer shall not go on with the phase of before
         return response
 
     def _log(self, level: str, line: str) -> None:

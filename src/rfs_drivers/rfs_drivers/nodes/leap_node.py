@@ -115,6 +115,8 @@ class LeapNode(LifecycleNode):
         except RfsError as error:
             self.get_logger().error(f"not activated: {error}")
             return TransitionCallbackReturn.FAILURE
+        finally:
+            self._publish_phase()
         self._active = True
         return super().on_activate(state)
 
@@ -123,6 +125,7 @@ class LeapNode(LifecycleNode):
         self._active = False
         if self._driver is not None:
             self.get_logger().info(self._driver.disable())
+        self._publish_phase()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -185,6 +188,9 @@ class LeapNode(LifecycleNode):
     def _cycle(self) -> None:
         if self._driver is not None:
             self._driver.cycle()
+        self._publish_phase()
+
+    def _publish_phase(self) -> None:
         phase = (self._driver.phase if self._driver is not None else Phase.DISCONNECTED).value
         if phase != self._phase:
             self._phase = phase
@@ -239,6 +245,7 @@ class LeapNode(LifecycleNode):
             response.message, response.success = self._driver.recover(), True
         except RfsError as error:
             response.message, response.success = str(error), False
+        self._publish_phase()  # whoever has the answer shall not go on with the phase of before
         self._log("info" if response.success else "warning", f"hand/recover: {response.message}")
         return response
 

@@ -32,7 +32,6 @@ from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -43,6 +42,7 @@ from rfs_msgs.msg import EpisodeState, PolicyAction
 from rfs_msgs.srv import ResetWorld
 from rfs_ros import connections, conversions, params
 from rfs_ros.run import exit_with, run_node
+from rfs_ros.timing import pause
 from rfs_sim.driven import PHYSICS_DT, STEPS_PER_TICK, DrivenWorld
 from rfs_sim.emulated_config import EmulatedConfig
 from rfs_sim.nodes.emulated_camera import EmulatedCamera
@@ -56,6 +56,8 @@ LATCHED = QoSProfile(
 )
 _CALL_S = 5.0
 _LOOK_S = 0.02
+_PHASE_S = 1.0
+"""Wall time within which a driver's phase follows its answers."""
 _LATE_S = (0.13, 0.25)
 """Robot time since the last decision; one is due every 0.1 s, and the gate holds after 0.2 s."""
 _SLOW_S = 0.03
@@ -75,6 +77,7 @@ class _Driver:
     def __init__(self, node: Node, name: str, part: str, group: ReentrantCallbackGroup) -> None:
         self.name = name
         self.phase = "not seen"
+        self._node = node
         self._part = part
         self._state: Client = node.create_client(GetState, f"{name}/get_state", callback_group=group)
         self._change: Client = node.create_client(ChangeState, f"{name}/change_state", callback_group=group)
@@ -92,7 +95,7 @@ class _Driver:
         if state.id == State.PRIMARY_STATE_UNCONFIGURED:
             await self._transition(Transition.TRANSITION_CONFIGURE, "configured")
         elif state.id == State.PRIMARY_STATE_ACTIVE:
-            if self.phase in ("fault", "failed") and not recover:
+            if not recover and await self._stays_in_fault():
                 raise DriverRefused(
                     f"{self.name} is in {self.phase}: /diagnostics says why; then call {self._part}/recover"
                 )
@@ -105,6 +108,14 @@ class _Driver:
             answer = await self._recover.call_async(Trigger.Request())
             if not answer.success:
                 raise DriverRefused(f"{self._part}/recover: {answer.message}")
+
+    async def _stays_in_fault(self) -> bool:
+        """Whether it is in fault, and not only was when its phase last came: after a recovery the answer to
+        the person may be faster than the phase."""
+        deadline = time.monotonic() + _PHASE_S
+        while self.phase in ("fault", "failed") and time.monotonic() < deadline:
+            await pause(self._node, _LOOK_S)
+        return self.phase in ("fault", "failed")
 
     async def on(self) -> None:
         """In control, holding."""
@@ -254,10 +265,7 @@ class EmulatedRobot(Node):
         """Let robot time pass."""
         until = self.devices.cycles + round(seconds / PHYSICS_DT)
         while self.devices.cycles < until and self.devices.running:
-            done = Future()
-            timer = self.create_timer(_LOOK_S, lambda done=done: done.set_result(True), clock=self._steady)
-            await done
-            self.destroy_timer(timer)
+            await pause(self, _LOOK_S)
 
     def _begin(self, seed: int, episode: int) -> int:
         """Let the episode begin a little later, when the gate is armed; returns when. In the arm's thread."""
