@@ -20,6 +20,7 @@ setup(
             "ppo_trainer=rfs_learning.nodes.ppo_trainer:main",
             "distill_trainer=rfs_learning.nodes.distill_trainer:main",
             "evaluate=rfs_learning.evaluate:main",
+            "evaluate_cameras=rfs_learning.evaluate_cameras:main",
             "benchmark=rfs_learning.benchmark.cli:main",
             "benchmark_map=rfs_learning.benchmark.map:main",
             "benchmark_policy=rfs_learning.benchmark_policy:main",

@@ -20,7 +20,7 @@ _NEUTRAL: dict[str, Any] = {
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the options to a command."""
     group = parser.add_argument_group("camera, for policies that see points")
-    group.add_argument("--viewpoint", default="table", help="where it stands: table, left, right, high")
+    group.add_argument("--viewpoint", default="table", help="where it stands: table, left, right, high, low")
     group.add_argument(
         "--camera-position-error", type=float, default=0.0, help="m, calibration is off by that, anywhere"
     )

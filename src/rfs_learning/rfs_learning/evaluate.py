@@ -205,14 +205,15 @@ def _print(summary: dict[str, Any], title: str, control_dt: float) -> None:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Arguments of the command."""
     parser = argparse.ArgumentParser(
         prog="evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--checkpoint", required=True, type=Path, help="checkpoint to measure")
     parser.add_argument("--task", help="task to play; default: the one the checkpoint was trained on")
-    parser.add_argument("--episodes", type=_positive, default=256, help="number of episodes")
-    parser.add_argument("--seed", type=_not_negative, default=0, help="seed of episodes and noise")
+    parser.add_argument("--episodes", type=positive, default=256, help="number of episodes")
+    parser.add_argument("--seed", type=not_negative, default=0, help="seed of episodes and noise")
     parser.add_argument(
         "--a0", choices=A0_MODES, default="normal", help="a_0 of a base policy: drawn from N(0, I), or zero"
     )
@@ -223,8 +224,8 @@ def _parser() -> argparse.ArgumentParser:
         help="world to play in: training, or gap, which differs as a robot does",
     )
     parser.add_argument("--objects", default="seen", help="objects of the gap world: seen or unseen")
-    parser.add_argument("--batch", type=_positive, default=256, help="environments side by side")
-    parser.add_argument("--threads", type=_positive, default=1, help="threads of the physics")
+    parser.add_argument("--batch", type=positive, default=256, help="environments side by side")
+    parser.add_argument("--threads", type=positive, default=1, help="threads of the physics")
     parser.add_argument("--engine", default="mujoco", help="engine, an entry point of rfs.engines")
     camera_options.add(parser)
     parser.add_argument(
@@ -234,13 +235,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A whole number >= 1 from a command line."""
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"is {value}, must be >= 1")
     return value
 
 
-def _not_negative(text: str) -> int:
+def not_negative(text: str) -> int:
+    """A whole number >= 0 from a command line."""
     if (value := int(text)) < 0:
         raise argparse.ArgumentTypeError(f"is {value}, must be >= 0")
     return value
@@ -324,7 +327,7 @@ def run(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of `ros2 run rfs_learning evaluate`."""
     given = list(sys.argv[1:] if argv is None else argv)
-    arguments = _parser().parse_args(given)
+    arguments = parser().parse_args(given)
     try:
         run(arguments, shlex.join(["ros2", "run", "rfs_learning", "evaluate", *given]))
     except RfsError as error:

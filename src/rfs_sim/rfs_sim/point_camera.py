@@ -48,9 +48,10 @@ VIEWPOINTS: dict[str, tuple[tuple[float, float, float], tuple[float, float, floa
     "left": ((0.85, 0.75, 0.62), (0.56, 0.0, 0.08), 42.0),
     "right": ((0.95, -0.68, 0.66), (0.56, 0.0, 0.08), 42.0),
     "high": ((1.05, -0.05, 0.92), (0.55, 0.0, 0.06), 42.0),
+    "low": ((1.18, -0.22, 0.42), (0.54, 0.0, 0.08), 42.0),
 }
 """Where cameras may stand: position and target (m, base frame), vertical field of view (degrees). `table` is
-the model's camera `table_camera`."""
+the model's camera `table_camera`; `low` is for evaluation, no policy is trained with it."""
 
 
 @dataclass(frozen=True)
