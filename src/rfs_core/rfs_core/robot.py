@@ -63,6 +63,9 @@ ARM_LIMITS = _constant(
 ARM_VELOCITY_LIMITS = _constant([2.62, 2.62, 2.62, 2.62, 5.26, 4.18, 5.26])
 """Joint speeds, rad/s. Shape: (7,). franka_description, robots/fr3/joint_limits.yaml."""
 
+ARM_TORQUE_LIMITS = _constant([87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0])
+"""Joint torques, Nm. Shape: (7,). franka_description, robots/fr3/joint_limits.yaml."""
+
 _FINGER_LOW, _FINGER_HIGH = (-1.047, -0.314, -0.506, -0.366), (1.047, 2.23, 1.885, 2.042)
 HAND_LIMITS = _constant(
     [

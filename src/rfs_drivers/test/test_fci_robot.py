@@ -107,6 +107,14 @@ def test_cartesian_velocity_moves_the_end_effector_as_asked() -> None:
     np.testing.assert_allclose(after - before, [0, 0, 0.045], atol=0.001)
 
 
+def test_a_reflex_knows_the_joint_and_by_how_much_it_was_asked_too_much() -> None:
+    robot = in_torque_control(FciRobot())
+    end = robot.step(command(tau_J_d=[0, 0, 0, 0, 0, -13.0, 0]))
+    assert end is not None
+    assert end.status is MoveStatus.REFLEX_ABORTED
+    assert robot.why == "tau_j_range_violation: joint 6: -13.0 Nm asked, allowed 12.0"
+
+
 def test_twenty_lost_commands_in_a_row_end_a_motion_and_nineteen_do_not() -> None:
     robot = in_torque_control(FciRobot())
     for _ in range(19):

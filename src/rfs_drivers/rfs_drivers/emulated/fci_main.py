@@ -61,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             lockstep_s=arguments.lockstep_ms / 1000.0,
             admin_port=arguments.admin_port,
             seed=arguments.seed,
+            log=lambda line: print(f"emulated_fci: {line}", file=sys.stderr, flush=True),
         )
     except RfsError as error:
         print(f"emulated_fci: {error}", file=sys.stderr)

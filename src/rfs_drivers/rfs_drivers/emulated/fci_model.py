@@ -44,8 +44,8 @@ FRICTION = np.array([0.5, 0.5, 0.5, 0.5, 0.2, 0.2, 0.2])
 """Nm s/rad, viscous; nominal. Small: the robot's torque control closes its loop at the link and so makes up
 for most of the motor's friction."""
 
-TORQUE_LIMITS = np.array([87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0])
-"""Nm. franka_description, robots/fr3/joint_limits.yaml."""
+TORQUE_LIMITS = robot.ARM_TORQUE_LIMITS
+"""Nm."""
 
 _VELOCITY_OFFSET = (0.30, 0.20, 0.20, 0.30, 0.35, 0.35, 0.35)
 _DECELERATION_LIMIT = (6.0, 2.585, 3.5, 4.0, 17.0, 5.5, 17.0)

@@ -91,6 +91,8 @@ class FciRobot:
         self.body: Body = body if body is not None else ArmBody()
         self.strict = strict
         self.mode = RobotMode.IDLE
+        self.why = ""
+        """What the last reflex was about, with numbers; a real robot does not tell."""
         self.generator = StateGenerator.IDLE
         self.controller = StateController.OTHER
         self.missed = 0
@@ -222,9 +224,10 @@ class FciRobot:
 
     # ---- what happens to it --------------------------------------------------------------------------
 
-    def reflex(self, error: str) -> MotionEnd | None:
+    def reflex(self, error: str, why: str = "") -> MotionEnd | None:
         """Raise an error flag; a motion ends in Reflex."""
         index = ERROR_NAMES.index(error)
+        self.why = f"{error}: {why}" if why else error
         self._errors[index] = True
         self._reflex_reason[:] = False
         self._reflex_reason[index] = True
@@ -280,7 +283,8 @@ class FciRobot:
                 self._history.append(False)
             too_many = self._lost >= LOST_COMMANDS_LIMIT and self.strict
             if too_many or (not self._has_command and self._cycles > FIRST_COMMAND_CYCLES):
-                return self.reflex("communication_constraints_violation")
+                why = f"{self._lost if too_many else self._cycles} cycles without a command"
+                return self.reflex("communication_constraints_violation", why)
             self._extrapolate()
             return None
         self._has_command = True
@@ -294,7 +298,9 @@ class FciRobot:
             if not np.all(np.isfinite(torque)):
                 return self._end(MoveStatus.INPUT_ERROR_ABORTED, RobotMode.IDLE)
             if np.any(np.abs(torque) > fci_model.TORQUE_LIMITS):
-                return self.reflex("tau_j_range_violation")
+                return self.reflex(
+                    "tau_j_range_violation", _worst("Nm asked", torque, fci_model.TORQUE_LIMITS)
+                )
             self._tau_d = torque
             if self.generator is StateGenerator.NONE:
                 return None
@@ -390,13 +396,19 @@ class FciRobot:
 
     def _check(self, wrench: Array) -> MotionEnd | None:
         if np.any(np.abs(wrench) > self._collision["force_upper_nom"]):
-            return self.reflex("cartesian_reflex")
-        if np.any(np.abs(self.body.tau_ext) > self._collision["tau_upper_nom"]):
-            return self.reflex("joint_reflex")
+            largest = self._collision["force_upper_nom"]
+            return self.reflex("cartesian_reflex", _worst("N, Nm from outside", wrench, largest, "component"))
+        tau = self.body.tau_ext
+        if np.any(np.abs(tau) > self._collision["tau_upper_nom"]):
+            largest = self._collision["tau_upper_nom"]
+            return self.reflex("joint_reflex", _worst("Nm from outside", tau, largest))
         if np.any(np.abs(self.body.dq) > 1.1 * robot.ARM_VELOCITY_LIMITS):
-            return self.reflex("joint_velocity_violation")
-        if np.any(self.body.q <= robot.ARM_LIMITS[0]) or np.any(self.body.q >= robot.ARM_LIMITS[1]):
-            return self.reflex("joint_position_limits_violation")
+            why = _worst("rad/s", self.body.dq, robot.ARM_VELOCITY_LIMITS)
+            return self.reflex("joint_velocity_violation", why)
+        low, high = robot.ARM_LIMITS
+        if np.any(self.body.q <= low) or np.any(self.body.q >= high):
+            why = _worst("rad from the middle", self.body.q - (low + high) / 2, (high - low) / 2)
+            return self.reflex("joint_position_limits_violation", why)
         return None
 
     def _end(self, status: MoveStatus, mode: RobotMode) -> MotionEnd:
@@ -477,6 +489,12 @@ class FciRobot:
         record["robot_mode"] = self.mode
         rate = sum(self._history) / len(self._history) if self._history else 0.0
         record["control_command_success_rate"] = rate
+
+
+def _worst(unit: str, values: Array, largest: Array, kind: str = "joint") -> str:
+    """The value that exceeds its limit most."""
+    index = int(np.argmax(np.abs(values) / np.maximum(largest, 1e-9)))
+    return f"{kind} {index + 1}: {values[index]:.1f} {unit}, allowed {largest[index]:.1f}"
 
 
 def parse_command(packet: bytes) -> np.void | None:

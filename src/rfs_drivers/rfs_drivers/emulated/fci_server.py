@@ -108,6 +108,7 @@ class FciServer:
         lockstep_s: float = 0.05,
         admin_port: int = 0,
         seed: int = 0,
+        log: Callable[[str], None] = lambda line: None,
     ) -> None:
         """
         Args:
@@ -119,6 +120,7 @@ class FciServer:
                 time; 0: never.
             admin_port: TCP port of the fault interface on the same address; 0: any free one.
             seed: of the fault interface's dice.
+            log: told why a motion was aborted, in one line, in the thread that serves.
 
         Raises:
             EmulatorError: the address is not a loopback address, or is taken.
@@ -134,6 +136,7 @@ class FciServer:
         self.robot = make_robot()
         self.faults = Faults()
         self.counters = Counters()
+        self._log = log
         self._period = 1.0 / rate_hz
         self._lockstep_s = lockstep_s
         self._random = random.Random(seed)
@@ -481,6 +484,8 @@ class FciServer:
         """A motion ended: the client is told after the next state."""
         if end is not None:
             self.counters.motions_finished += end.status is MoveStatus.SUCCESS
+            if end.status is MoveStatus.REFLEX_ABORTED:
+                self._log(f"the arm's motion is aborted: {self.robot.why}")
             self._replies.append((Command.MOVE, end.motion_id, bytes([end.status])))
 
     def _close(self) -> None:

@@ -7,6 +7,7 @@ client's commands, so that a busy machine stretches the time instead of losing c
 from __future__ import annotations
 
 import select
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -52,6 +53,7 @@ class EmulatedDevices:
         admin_port: int,
         on_cycle: Callable[[bool], None],
         seed: int = 0,
+        log: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     ) -> None:
         """
         Args:
@@ -64,6 +66,7 @@ class EmulatedDevices:
                 the hand; 0: any free ones.
             on_cycle: called after every cycle, in the arm's thread; True where it ended a control step.
             seed: of the faults' dice.
+            log: told what an arm would not tell: what its reflexes were about.
 
         Raises:
             EmulatorError: the address or a port is taken.
@@ -88,6 +91,7 @@ class EmulatedDevices:
             lockstep_s=patience_s,
             admin_port=admin_port,
             seed=seed,
+            log=log,
         )
         hand_port = admin_port + 1 if admin_port else 0
         self.hand_admin = AdminServer(address, hand_port, self._administer_hand)
