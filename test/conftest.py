@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,23 +20,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 MARKER = "RFS_TEST_MARKER"
-DOMAINS = range(50, 68)
-
-
-@pytest.fixture
-def ros_domain() -> Iterator[int]:
-    """A ROS domain of its own, so that tests do not hear each other, nor those of another run beside this."""
-    folder = Path(tempfile.gettempdir()) / "rfs_test_domains"
-    folder.mkdir(exist_ok=True)
-    for domain in random.sample(DOMAINS, len(DOMAINS)):
-        with (folder / str(domain)).open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            yield domain
-            return
-    pytest.fail(f"all ROS domains of {DOMAINS} are in use by other tests")
 
 
 def marked_processes(marker: str) -> dict[int, str]:

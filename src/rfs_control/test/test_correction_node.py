@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import numpy as np
@@ -21,7 +22,7 @@ from rfs_core.se3 import Pose
 from rfs_msgs.msg import Correction, EpisodeMark, EpisodeState
 from rfs_ros.conversions import pose_stamped_msg, stamp_msg
 
-DOMAIN = 43
+DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 NS = 1_000_000_000
 UPRIGHT = np.array([[1.0, 0.0, 0.0, 0.0]])
 

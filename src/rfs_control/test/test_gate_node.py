@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import os
 import time
 
 import numpy as np
@@ -27,7 +28,7 @@ from rfs_ros.conversions import joint_state_msg, pose_stamped_msg, stamp_msg, st
 
 MS = 1_000_000
 DT = 50 * MS
-DOMAIN = 42
+DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 HOME = ArmKinematics().forward(robot.ARM_HOME[None])
 HOME_X = HOME.position[0, 0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -31,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "test"))
 import checkpoints
 
 MS = 1_000_000
-DOMAIN = 68
+DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 
 
 @pytest.fixture

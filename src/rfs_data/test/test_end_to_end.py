@@ -21,9 +21,7 @@ from rfs_sim import episode_log
 
 EPISODES = 2
 SEED = 5
-DOMAIN = 70 + os.getpid() % 25
-"""Of its own, also beside another run of these tests."""
-PLAY_DOMAIN = DOMAIN + 25
+DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 
 
 @contextlib.contextmanager
@@ -174,10 +172,10 @@ def test_check_bag_is_green_and_ros2_bag_knows_it(run_dir):
     assert f"{EPISODES} of {EPISODES} bags are whole" in done.stdout
 
 
-def test_ros2_bag_play_publishes_what_was_recorded(run_dir):
+def test_ros2_bag_play_publishes_what_was_recorded(run_dir, ros_domain):
     path = bags_in(run_dir / "bags")[0]
     recorded = Bag(path).header["messages"]["policy/action"]
-    rclpy.init(args=[], domain_id=PLAY_DOMAIN)
+    rclpy.init(args=[], domain_id=ros_domain)
     node = rclpy.create_node("listener")
     heard = []
     node.create_subscription(PolicyAction, "policy/action", heard.append, 100)
@@ -185,7 +183,7 @@ def test_ros2_bag_play_publishes_what_was_recorded(run_dir):
         ["ros2", "bag", "play", str(path), "--rate", "5", "--topics", "/policy/action"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        env={**os.environ, "ROS_DOMAIN_ID": str(PLAY_DOMAIN)},
+        env={**os.environ, "ROS_DOMAIN_ID": str(ros_domain)},
     )
     try:
         while player.poll() is None or heard == []:

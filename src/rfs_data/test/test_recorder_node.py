@@ -17,15 +17,13 @@ from rfs_data.nodes.benchmark_recorder import spin_until
 from rfs_data.nodes.synthetic import SyntheticRobot
 from rfs_data.recover import recover
 
-DOMAIN = 70 + os.getpid() % 25
-"""Of its own, also beside another run of these tests."""
+DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 KILLS = int(os.environ.get("RFS_KILLS", "2"))
 """The figure is measured with RFS_KILLS=50."""
 
 
 @pytest.fixture(scope="module")
 def robot():
-    os.environ["ROS_DOMAIN_ID"] = str(DOMAIN)
     rclpy.init(args=[], domain_id=DOMAIN)
     node = SyntheticRobot(images=False)
     executor = SingleThreadedExecutor()
@@ -49,7 +47,6 @@ def start(robot, tmp_path):
             [sys.executable, "-m", "rfs_data.nodes.recorder_node", "--ros-args", *words],
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN)},
         )
         started.append(process)
         assert robot.spin(lambda: heard(robot, tmp_path, len(started)) or process.poll() is not None)
@@ -153,7 +150,6 @@ def test_an_unknown_parameter_or_a_checkpoint_that_is_none_ends_it_with_a_senten
             capture_output=True,
             text=True,
             timeout=60,
-            env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN)},
         )
         assert done.returncode == 1
         assert sentence in done.stderr + done.stdout

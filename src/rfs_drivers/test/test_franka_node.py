@@ -32,7 +32,7 @@ pytest.importorskip("franky", reason="needs franky-control: make setup EXTRAS=dr
 
 from rfs_drivers.nodes.franka_node import FrankaNode
 
-DOMAIN = int(os.environ.get("ROS_DOMAIN_ID", "48"))
+DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 PATIENCE_S = 60.0
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 

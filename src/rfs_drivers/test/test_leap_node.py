@@ -29,7 +29,7 @@ from rfs_drivers.nodes.leap_node import LeapNode
 
 pytest.importorskip("dynamixel_sdk", reason="needs dynamixel-sdk: make setup EXTRAS=drivers")
 
-DOMAIN = int(os.environ.get("ROS_DOMAIN_ID", "54"))
+DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 PATIENCE_S = 60.0
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 NAMES = list(robot.HAND_JOINT_NAMES)

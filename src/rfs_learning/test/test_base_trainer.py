@@ -1,6 +1,5 @@
 """The trainer as a user runs it: a process of its own, interrupted by a real signal."""
 
-import os
 import random
 import signal
 import subprocess
@@ -32,7 +31,6 @@ def _start(**parameters):
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "ROS_DOMAIN_ID": os.environ.get("ROS_DOMAIN_ID", "44")},
     )
 
 

@@ -1,6 +1,5 @@
 """The offline trainers as a user runs them: processes of their own, interrupted by a real signal."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -40,7 +39,6 @@ def start(node, **parameters):
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "ROS_DOMAIN_ID": os.environ.get("ROS_DOMAIN_ID", "44")},
     )
 
 

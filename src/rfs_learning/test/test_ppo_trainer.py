@@ -1,6 +1,5 @@
 """ppo_trainer as a user runs it: a process of its own, ended by a real signal; several that share a run."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -43,7 +42,7 @@ def arguments(settings, **changes):
 
 
 def environment(tmp_path):
-    return {**toy_engine.install(tmp_path / "engine"), "ROS_DOMAIN_ID": os.environ.get("ROS_DOMAIN_ID", "44")}
+    return toy_engine.install(tmp_path / "engine")
 
 
 def alone(monkeypatch, settings, **changes):

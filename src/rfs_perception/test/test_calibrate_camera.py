@@ -24,7 +24,7 @@ from rfs_perception.nodes import messages
 from rfs_perception.nodes.calibrate_camera import CalibrateCamera
 from rfs_ros.conversions import joint_state_msg
 
-DOMAIN = int(os.environ.get("ROS_DOMAIN_ID", "54"))
+DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 Q = np.array([0.0, -0.5, 0.0, -2.2, 0.0, 1.9, 0.6])
 BOARD_IN_PALM = pose(0.05, -0.03, 0.06, (0.2, 0.1, 1.0))
 MS = 1_000_000

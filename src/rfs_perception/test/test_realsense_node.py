@@ -30,7 +30,7 @@ from rfs_perception.nodes.realsense_node import RealSenseNode
 from rfs_ros import hand_over
 from rfs_ros.conversions import stamp_ns
 
-DOMAIN = int(os.environ.get("ROS_DOMAIN_ID", "54"))
+DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 PATIENCE_S = 90.0
 SIZE = (160, 120)
 _numbers = itertools.count()

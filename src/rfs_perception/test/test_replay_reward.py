@@ -25,7 +25,7 @@ from rfs_perception import arm_file, calibration
 from rfs_perception.camera import Camera, find
 from rfs_perception.camera_config import CameraConfig
 
-DOMAIN = os.environ.get("ROS_DOMAIN_ID", "54")
+DOMAIN = os.environ["ROS_DOMAIN_ID"]
 SERIAL, FPS, PAIRS = "55", 10, 50
 Q = np.array([0.0, -0.03, 0.0, -2.75, 0.0, 3.69, 0.0])
 BLOCK = (0.55, 0.0, 0.03)

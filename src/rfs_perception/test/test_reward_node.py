@@ -34,7 +34,7 @@ from rfs_perception.nodes import messages
 from rfs_perception.nodes.reward_node import EPISODES, RewardNode
 from rfs_ros.conversions import joint_state_msg, stamp_ns
 
-DOMAIN = int(os.environ.get("ROS_DOMAIN_ID", "54"))
+DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 PATIENCE_S = 90.0
 MS = 1_000_000
 Q = np.array([0.0, -0.03, 0.0, -2.75, 0.0, 3.69, 0.0])

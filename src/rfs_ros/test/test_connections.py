@@ -69,7 +69,7 @@ def test_topics_of_all_reports_are_named_once():
 
 def test_two_real_nodes_report_that_they_are_connected():
     context = rclpy.Context()
-    rclpy.init(args=[], context=context, domain_id=100 + os.getpid() % 100)
+    rclpy.init(args=[], context=context, domain_id=int(os.environ["ROS_DOMAIN_ID"]))
     policy = rclpy.create_node("policy", context=context, namespace="left")
     gate = rclpy.create_node("gate", context=context, namespace="left")
     policy.create_publisher(Reward, "reward", RELIABLE)

@@ -1,5 +1,6 @@
 """Arrays between nodes of one process, and the process that holds several nodes."""
 
+import os
 import threading
 import time
 
@@ -16,7 +17,7 @@ from rfs_ros.container import ContainerError, maker, nodes_of
 def nodes():
     """Two nodes in one executor, and a function that spins until a condition holds."""
     context = rclpy.Context()
-    rclpy.init(context=context, domain_id=49)
+    rclpy.init(context=context, domain_id=int(os.environ["ROS_DOMAIN_ID"]))
     made = [rclpy.create_node(name, context=context, namespace="lab") for name in ("camera", "policy")]
     executor = SingleThreadedExecutor(context=context)
     for node in made:

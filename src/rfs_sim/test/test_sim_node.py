@@ -27,7 +27,7 @@ from rfs_sim.world import World
 
 DT = 50_000_000
 TICK_TOPICS = ("clock", "arm", "palm", "hand", "object", "goal", "contacts", "reward")
-DOMAIN = 70 + os.getpid() % 20
+DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 
 
 def start_node(domain, *parameters):
@@ -216,13 +216,14 @@ def seeing(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def hasty(tmp_path_factory):
+def hasty(tmp_path_factory, claim_domain):
     """A simulation that loses its patience after 0.2 s; its folder."""
     folder = tmp_path_factory.mktemp("hasty")
-    process = start_node(DOMAIN + 1, f"run_dir:={folder}", "lockstep_patience_s:=0.2")
-    gate = Gate(DOMAIN + 1)
-    yield gate, folder
-    gate.close()
+    with claim_domain() as domain:
+        process = start_node(domain, f"run_dir:={folder}", "lockstep_patience_s:=0.2")
+        gate = Gate(domain)
+        yield gate, folder
+        gate.close()
     if process.poll() is None:
         code, _, output = stop_node(process)
         assert code == 0, output

@@ -18,7 +18,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from helpers import LAUNCH, Launched, write_launch_file
 
-os.environ["ROS_DOMAIN_ID"] = "41"
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 try:
