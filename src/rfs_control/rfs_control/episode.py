@@ -140,6 +140,7 @@ class EpisodeBatch:
         self._dt_ns = round(config.control_dt * NS_PER_S)
         self._since_s = 0.0
         self._gate_was_armed = False
+        self._holds = self._holds_before = 0
         self._started = 0
 
     @property
@@ -195,6 +196,7 @@ class EpisodeBatch:
         self.current.max_steps = max_steps
         self._enter(Stage.ARMING, now_s)
         self._gate_was_armed = False
+        self._holds_before = self._holds
         return [Arm()]
 
     def arm_done(self, now_s: float, success: bool, message: str) -> list[Command]:
@@ -263,8 +265,14 @@ class EpisodeBatch:
             )
         return []
 
-    def gate(self, now_s: float, mode: Gate, reason: str, since_ns: int) -> list[Command]:
-        """A safety/state. Anything but ARMED and ACTIVE during an episode aborts it and ends the batch."""
+    def gate(self, now_s: float, mode: Gate, reason: str, holds: int) -> list[Command]:
+        """A safety/state. Anything but ARMED and ACTIVE during an episode aborts it and ends the batch.
+
+        Args:
+            holds: how often the gate has entered HOLD since it started. It tells a hold of this episode from
+                one of before whose message was late; times do not, where somebody sets the clock.
+        """
+        self._holds = holds
         if self.stage not in (Stage.ARMING, Stage.RUNNING) or self.current is None:
             return []
         if mode in (Gate.ARMED, Gate.ACTIVE):
@@ -273,7 +281,7 @@ class EpisodeBatch:
         if self.stage is Stage.ARMING:
             return []  # the answer of safety/arm decides
         # A state from before this episode may still be on its way; it says nothing about this one.
-        old = since_ns < self.current.started_ns and not self._gate_was_armed
+        old = holds <= self._holds_before and not self._gate_was_armed
         if mode is Gate.HOLD and old:
             return []
         if mode is Gate.IDLE and not self._gate_was_armed:

@@ -160,7 +160,7 @@ class EpisodeManager(Node):
         if message.mode == SafetyState.HOLD and (self._safety is None or message.holds > self._safety.holds):
             self._hold_reasons.append(message.reason)
         self._safety = message
-        self._do(self.batch.gate(self._now_s(), Gate(message.mode), message.reason, stamp_ns(message.since)))
+        self._do(self.batch.gate(self._now_s(), Gate(message.mode), message.reason, message.holds))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
