@@ -12,7 +12,7 @@ SRC = Path(__file__).resolve().parent.parent / "src"
 
 # Which of our packages and which third-party packages each package may import; `nodes/` may use ROS as well.
 PURE = {
-    "rfs_core": {"numpy", "fpsample"},
+    "rfs_core": {"numpy", "fpsample", "array_api_compat"},
     "rfs_learning": {
         "numpy", "scipy", "torch", "safetensors", "tensorboard", "rich", "tqdm", "yaml", "rsl_rl",
         "tensordict", "matplotlib", "ray", "rfs_core", "rfs_data",

@@ -1,7 +1,7 @@
 """The control law from an action to joint targets, one control step at a time.
 
 The vector environment, the command gate and the simulation node all run these three functions, so that
-they move the robot alike. No clock inside: one call is one control step.
+they move the robot alike, on numpy arrays or torch tensors. No clock inside: one call is one control step.
 
     step_target   palm target from the action's delta, kept on a leash to the measured palm (gate)
     limit_rate    finger targets, limited in rate and to the joint limits (gate)
@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from rfs_core import robot, se3
+from rfs_core.arrays import Array, like, namespace, norm
 from rfs_core.kinematics import ArmKinematics
-from rfs_core.se3 import Array, Pose
+from rfs_core.se3 import Pose
 
 
 @dataclass(frozen=True)
@@ -78,11 +77,11 @@ def limit_rate(
         previous: targets of the step before, rad. Shape: (N, 16).
         wanted: rad. Shape: (N, 16).
         max_change: rad per control step.
-        joint_limits: lower and upper, rad. Shape: (2, 16).
+        joint_limits: lower and upper, rad, a constant (see `arrays.like`). Shape: (2, 16).
     """
-    limited = previous + np.clip(wanted - previous, -max_change, max_change)
-    bounded: Array = np.clip(limited, joint_limits[0], joint_limits[1])
-    return bounded
+    limited = previous + (wanted - previous).clip(-max_change, max_change)
+    bounds = like(joint_limits, limited)
+    return limited.clip(bounds[0], bounds[1])
 
 
 def track(
@@ -109,14 +108,13 @@ def track(
     """
     pose, jacobian = kinematics.forward_and_jacobian(q_cmd)
     step = kinematics.dls(jacobian, se3.pose_error(target, pose), config.damping)
-    moved = q_cmd + np.clip(step, -config.max_step, config.max_step)
-    near = np.clip(moved, q - config.max_lead, q + config.max_lead)
-    bounded: Array = np.clip(near, robot.ARM_LIMITS[0], robot.ARM_LIMITS[1])
-    return bounded
+    moved = q_cmd + step.clip(-config.max_step, config.max_step)
+    near = moved.clip(q - config.max_lead, q + config.max_lead)
+    limits = like(robot.ARM_LIMITS, near)
+    return near.clip(limits[0], limits[1])
 
 
 def _shorten(vector: Array, length: float) -> Array:
     """Vectors of norm at most `length`, direction kept. Shape: (N, 3)."""
-    norm = np.linalg.norm(vector, axis=-1, keepdims=True)
-    shortened: Array = vector * np.where(norm > length, length / np.maximum(norm, length), 1.0)
-    return shortened
+    long = norm(vector, keepdims=True)
+    return vector * namespace(vector).where(long > length, length / long.clip(length, None), 1.0)

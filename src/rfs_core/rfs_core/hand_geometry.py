@@ -13,13 +13,13 @@ it finds is a penetration of the boxes, too.
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rfs_core import robot, se3
-
-Array = NDArray[np.float64]
+from rfs_core.arrays import Array, like, namespace, zeros
 
 INFEASIBLE = 0.005
 """m: fingers that penetrate each other by more make a grasp infeasible (RFS paper, feasibility metric)."""
@@ -111,7 +111,9 @@ FINGERS: tuple[tuple[FingerLink, ...], ...] = (
 CAPSULES = tuple(link.name for finger in FINGERS for link in finger if link.capsule)
 """Names of the links that are capsules here, in the order of `capsule_axes`."""
 
-RADII: Array = np.array([link.capsule.radius for finger in FINGERS for link in finger if link.capsule])
+RADII: NDArray[np.float64] = np.array(
+    [link.capsule.radius for finger in FINGERS for link in finger if link.capsule]
+)
 """m. Shape: (C,)"""
 
 _FINGER_OF = [f for f, finger in enumerate(FINGERS) for link in finger if link.capsule]
@@ -120,6 +122,32 @@ PAIRS: NDArray[np.intp] = np.array(
     [(a, b) for a, b in combinations(range(len(CAPSULES)), 2) if _FINGER_OF[a] != _FINGER_OF[b]]
 )
 """Indices of two capsules of different fingers. Shape: (P, 2)"""
+
+_REACH: NDArray[np.float64] = RADII[PAIRS].sum(axis=1)
+_PALM: NDArray[np.float64] = -np.array(PALM_FRAME_IN_LEAP)
+_UNTURNED: NDArray[np.float64] = np.eye(3)
+
+
+class _Constants(NamedTuple):
+    """A `FingerLink` as arrays."""
+
+    joint: int
+    position: NDArray[np.float64]
+    rotation: NDArray[np.float64]
+    capsule: NDArray[np.float64] | None
+
+    @classmethod
+    def of(cls, link: FingerLink) -> "_Constants":
+        capsule = link.capsule
+        return cls(
+            robot.HAND_JOINT_NAMES.index(link.joint),
+            np.array(link.position),
+            np.asarray(se3.matrix_from_quat(np.array(link.quaternion))),
+            None if capsule is None else np.array([capsule.start, capsule.end]),
+        )
+
+
+_CHAINS = tuple(tuple(_Constants.of(link) for link in finger) for finger in FINGERS)
 
 
 def capsule_axes(hand_position: Array) -> Array:
@@ -131,19 +159,19 @@ def capsule_axes(hand_position: Array) -> Array:
     Returns:
         Shape: (N, C, 2, 3)
     """
+    xp = namespace(hand_position)
     ends = []
-    for finger in FINGERS:
-        position = np.tile(-np.array(PALM_FRAME_IN_LEAP), (len(hand_position), 1))
-        rotation = np.tile(np.eye(3), (len(hand_position), 1, 1))
+    for finger in _CHAINS:
+        position = xp.broadcast_to(like(_PALM, hand_position), (len(hand_position), 3))
+        rotation = xp.broadcast_to(like(_UNTURNED, hand_position), (len(hand_position), 3, 3))
         for link in finger:
-            position = position + rotation @ np.array(link.position)
-            angle = -hand_position[:, robot.HAND_JOINT_NAMES.index(link.joint)]
-            fixed = se3.matrix_from_quat(np.array(link.quaternion))
-            rotation = rotation @ fixed @ _about_z(angle)
-            if link.capsule:
-                both = np.array([link.capsule.start, link.capsule.end])
-                ends.append(position[:, None] + both @ np.swapaxes(rotation, 1, 2))
-    return np.stack(ends, axis=1)
+            position = position + rotation @ like(link.position, hand_position)
+            turn = _about_z(-hand_position[:, link.joint])
+            rotation = rotation @ like(link.rotation, hand_position) @ turn
+            if link.capsule is not None:
+                both = like(link.capsule, hand_position)
+                ends.append(position[:, None] + both @ xp.permute_dims(rotation, (0, 2, 1)))
+    return xp.stack(ends, axis=1)
 
 
 def penetration(hand_position: Array) -> Array:
@@ -158,13 +186,13 @@ def penetration(hand_position: Array) -> Array:
     axes = capsule_axes(hand_position)
     a, b = axes[:, PAIRS[:, 0]], axes[:, PAIRS[:, 1]]
     apart = segment_distance(a[:, :, 0], a[:, :, 1], b[:, :, 0], b[:, :, 1])
-    deepest = (RADII[PAIRS].sum(axis=1) - apart).max(axis=1)
-    return np.asarray(np.maximum(deepest, 0.0))
+    deepest = namespace(apart).max(like(_REACH, apart) - apart, axis=1)
+    return deepest.clip(0.0, None)
 
 
-def infeasible(hand_position: Array) -> NDArray[np.bool_]:
+def infeasible(hand_position: Array) -> Array:
     """Whether fingers penetrate each other by more than INFEASIBLE. Shapes: (N, 16) -> (N,)"""
-    return np.asarray(penetration(hand_position) > INFEASIBLE)
+    return penetration(hand_position) > INFEASIBLE
 
 
 def segment_distance(p0: Array, p1: Array, q0: Array, q1: Array) -> Array:
@@ -177,25 +205,26 @@ def segment_distance(p0: Array, p1: Array, q0: Array, q1: Array) -> Array:
     d, e = (u * w).sum(-1), (v * w).sum(-1)
     # Nearest points of the lines, the first one kept on its segment; where they are parallel any will do.
     across = a * c - b * b
-    s = np.clip(_ratio(b * e - c * d, across), 0.0, 1.0)
-    t = np.clip(_ratio(b * s + e, c), 0.0, 1.0)
+    s = _ratio(b * e - c * d, across).clip(0.0, 1.0)
+    t = _ratio(b * s + e, c).clip(0.0, 1.0)
     # The second one was moved onto its segment: the first one's nearest to it.
-    s = np.clip(_ratio(b * t - d, a), 0.0, 1.0)
+    s = _ratio(b * t - d, a).clip(0.0, 1.0)
     between = w + s[..., None] * u - t[..., None] * v
-    return np.asarray(np.sqrt((between * between).sum(-1)))
+    return namespace(between).sqrt((between * between).sum(-1))
 
 
 def _ratio(above: Array, below: Array) -> Array:
     """above / below; 0 where below vanishes."""
+    xp = namespace(above)
     small = below < 1e-15
-    return np.asarray(np.where(small, 0.0, above / np.where(small, 1.0, below)))
+    return xp.where(small, 0.0, above / xp.where(small, 1.0, below))
 
 
 def _about_z(angle: Array) -> Array:
     """Rotation matrices. Shape: (N,) -> (N, 3, 3)"""
-    matrix = np.zeros((len(angle), 3, 3))
-    matrix[:, 0, 0] = matrix[:, 1, 1] = np.cos(angle)
-    matrix[:, 1, 0] = np.sin(angle)
+    xp, matrix = namespace(angle), zeros((len(angle), 3, 3), angle)
+    matrix[:, 0, 0] = matrix[:, 1, 1] = xp.cos(angle)
+    matrix[:, 1, 0] = xp.sin(angle)
     matrix[:, 0, 1] = -matrix[:, 1, 0]
     matrix[:, 2, 2] = 1.0
     return matrix

@@ -1,8 +1,9 @@
 """Kinematics of the FR3 with a hand on its flange: forward, Jacobian, damped least squares, inverse.
 
-Vectorised over a batch: inside, vectors are kept as (3, N) so that every operation runs over contiguous
-rows. Constants from `rfs_core.robot`. Damped least squares: Buss, "Introduction to inverse kinematics with
-Jacobian transpose, pseudoinverse and damped least squares methods" (2004), Eq. 11.
+Vectorised over a batch of numpy arrays or torch tensors: inside, vectors are kept as (3, N) so that every
+operation runs over contiguous rows. Constants from `rfs_core.robot`. Damped least squares: Buss,
+"Introduction to inverse kinematics with Jacobian transpose, pseudoinverse and damped least squares methods"
+(2004), Eq. 11.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rfs_core import robot, se3
+from rfs_core.arrays import Array, contiguous, empty, like, namespace, norm, zeros
 from rfs_core.errors import KinematicsError
-from rfs_core.se3 import Array, Pose
+from rfs_core.se3 import Pose
 
 N_JOINTS = 7
 
@@ -25,7 +26,7 @@ class InverseResult(NamedTuple):
 
     q: Array
     """Joint positions within the limits, rad. Shape: (N, 7)."""
-    converged: NDArray[np.bool_]
+    converged: Array
     """Whether the pose was reached within the tolerances. Shape: (N,)."""
 
 
@@ -41,7 +42,8 @@ class ArmKinematics:
         position = np.asarray(palm_in_flange.position).reshape(3)
         self._palm_rotation = rotation
         # Palm position in the frame of joint 7, of which the flange is a translation.
-        self._palm_position = position + np.array([0.0, 0.0, robot.FR3_FLANGE_Z])
+        offset = position + np.array([0.0, 0.0, robot.FR3_FLANGE_Z])
+        self._palm_position = tuple(float(v) for v in offset)
         self._origins: list[tuple[tuple[float, float, float], int]] = []
         for xyz, roll in robot.FR3_JOINT_ORIGINS:
             quarter_turns = round(roll / (math.pi / 2))
@@ -56,7 +58,7 @@ class ArmKinematics:
             q: joint positions, rad. Shape: (N, 7).
         """
         rotation, position, _, _ = self._chain(q)
-        return Pose(position.T.copy(), se3.quat_from_matrix(rotation))
+        return Pose(contiguous(position.T), se3.quat_from_matrix(rotation))
 
     def jacobian(self, q: Array) -> Array:
         """Palm twist in the base frame per joint speed: linear (m) then angular (rad). Shape: (N, 6, 7)."""
@@ -66,7 +68,7 @@ class ArmKinematics:
     def forward_and_jacobian(self, q: Array) -> tuple[Pose, Array]:
         """Both, at the cost of one."""
         rotation, position, origins, axes = self._chain(q)
-        pose = Pose(position.T.copy(), se3.quat_from_matrix(rotation))
+        pose = Pose(contiguous(position.T), se3.quat_from_matrix(rotation))
         return pose, _jacobian(position, origins, axes)
 
     @staticmethod
@@ -81,11 +83,11 @@ class ArmKinematics:
         Returns:
             rad. Shape: (N, 7).
         """
-        transposed = np.swapaxes(jacobian, 1, 2)
+        xp = namespace(jacobian)
+        transposed = xp.permute_dims(jacobian, (0, 2, 1))
         gram = jacobian @ transposed
-        gram[:, np.arange(6), np.arange(6)] += damping**2
-        step: Array = (transposed @ np.linalg.solve(gram, error[:, :, None]))[:, :, 0]
-        return step
+        gram.reshape((-1, 36))[:, ::7] += damping**2  # the diagonal
+        return (transposed @ xp.linalg.solve(gram, error[:, :, None]))[:, :, 0]
 
     def inverse(
         self,
@@ -109,14 +111,15 @@ class ArmKinematics:
         Returns:
             The last joint positions, and for each whether it reached the target. Check the flag.
         """
-        q = np.clip(q0, robot.ARM_LIMITS[0], robot.ARM_LIMITS[1])
+        limits = like(robot.ARM_LIMITS, q0)
+        q = q0.clip(limits[0], limits[1])
         for _ in range(iterations):
             pose, jacobian = self.forward_and_jacobian(q)
             error = se3.pose_error(target, pose)
-            if np.all(_reached(error, position_tolerance, rotation_tolerance)):
+            if bool(_reached(error, position_tolerance, rotation_tolerance).all()):
                 break
-            step = np.clip(self.dls(jacobian, error, damping), -0.25, 0.25)
-            q = np.clip(q + step, robot.ARM_LIMITS[0], robot.ARM_LIMITS[1])
+            step = self.dls(jacobian, error, damping).clip(-0.25, 0.25)
+            q = (q + step).clip(limits[0], limits[1])
         error = se3.pose_error(target, self.forward(q))
         return InverseResult(q, _reached(error, position_tolerance, rotation_tolerance))
 
@@ -124,13 +127,13 @@ class ArmKinematics:
         """Palm rotation (N, 3, 3), palm position (3, N), joint origins and joint axes (7, 3, N)."""
         if q.ndim != 2 or q.shape[1] != N_JOINTS:
             raise KinematicsError(f"q has shape {q.shape}, needs (N, {N_JOINTS})")
-        n = q.shape[0]
-        cosines, sines = np.cos(q.T), np.sin(q.T)
+        xp, n = namespace(q), q.shape[0]
+        cosines, sines = xp.cos(q.T), xp.sin(q.T)
         # Columns of the current frame's rotation, and its origin.
-        x, y, z = np.zeros((3, n)), np.zeros((3, n)), np.zeros((3, n))
+        x, y, z = zeros((3, n), q), zeros((3, n), q), zeros((3, n), q)
         x[0], y[1], z[2] = 1.0, 1.0, 1.0
-        p = np.zeros((3, n))
-        origins, axes = np.empty((N_JOINTS, 3, n)), np.empty((N_JOINTS, 3, n))
+        p = zeros((3, n), q)
+        origins, axes = empty((N_JOINTS, 3, n), q), empty((N_JOINTS, 3, n), q)
         for i, ((dx, dy, dz), quarter_turns) in enumerate(self._origins):
             for column, distance in ((x, dx), (y, dy), (z, dz)):
                 if distance:
@@ -144,24 +147,22 @@ class ArmKinematics:
             origins[i], axes[i] = p, z
         offset = self._palm_position
         position = p + offset[0] * x + offset[1] * y + offset[2] * z
-        frame = np.stack([x, y, z], axis=1)  # (3 components, 3 columns, N)
-        rotation = np.moveaxis(frame, -1, 0) @ self._palm_rotation
+        frame = xp.stack([x, y, z], axis=1)  # (3 components, 3 columns, N)
+        rotation = xp.moveaxis(frame, -1, 0) @ like(self._palm_rotation, q)
         return rotation, position, origins, axes
 
 
 def _jacobian(position: Array, origins: Array, axes: Array) -> Array:
     arm = position[None] - origins
-    jacobian = np.empty((position.shape[1], 6, N_JOINTS))
+    jacobian = empty((position.shape[1], 6, N_JOINTS), position)
     ax, ay, az = axes[:, 0], axes[:, 1], axes[:, 2]
     rx, ry, rz = arm[:, 0], arm[:, 1], arm[:, 2]
     jacobian[:, 0] = (ay * rz - az * ry).T
     jacobian[:, 1] = (az * rx - ax * rz).T
     jacobian[:, 2] = (ax * ry - ay * rx).T
-    jacobian[:, 3:] = axes.transpose(2, 1, 0)
+    jacobian[:, 3:] = namespace(axes).permute_dims(axes, (2, 1, 0))
     return jacobian
 
 
-def _reached(error: Array, position_tolerance: float, rotation_tolerance: float) -> NDArray[np.bool_]:
-    position = np.linalg.norm(error[:, :3], axis=1) <= position_tolerance
-    reached: NDArray[np.bool_] = position & (np.linalg.norm(error[:, 3:], axis=1) <= rotation_tolerance)
-    return reached
+def _reached(error: Array, position_tolerance: float, rotation_tolerance: float) -> Array:
+    return (norm(error[:, :3]) <= position_tolerance) & (norm(error[:, 3:]) <= rotation_tolerance)

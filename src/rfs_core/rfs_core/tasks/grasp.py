@@ -5,7 +5,7 @@ near the object; fingertips and palm in contact; object lifted to a target heigh
 lifting too high and for joints at their limits. Success: the object at least 20 cm above where it stood,
 near the palm, with a feasible arm pose, held for some control steps.
 
-Pure functions of a batched `WorldState`; numpy only.
+Pure functions of a batched `WorldState`; numpy arrays or torch tensors.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rfs_core import robot, se3
+from rfs_core.arrays import Array, like, namespace, norm, number, single
 from rfs_core.config import param
 from rfs_core.scene import Body, EpisodeStart, ObjectShape, Solid
 from rfs_core.specs import ObservationSpec, Part
@@ -161,68 +162,64 @@ OBSERVATION_SPEC = ObservationSpec(
 topics."""
 
 
-def observe(state: WorldState) -> NDArray[np.float32]:
+def observe(state: WorldState) -> Array:
     """Observation of every world. Shape: (N, OBSERVATION_SPEC.size)"""
-    return np.concatenate(
-        (
-            state.arm_position,
-            state.hand_position,
-            state.palm.position,
-            se3.rotation_6d(state.palm.quaternion),
-            state.object_pose.position,
-            se3.rotation_6d(state.object_pose.quaternion),
-            state.goal_position,
-            state.contacts,
-        ),
-        axis=1,
-        dtype=np.float32,
-        casting="same_kind",
+    parts = (
+        state.arm_position,
+        state.hand_position,
+        state.palm.position,
+        se3.rotation_6d(state.palm.quaternion),
+        state.object_pose.position,
+        se3.rotation_6d(state.object_pose.quaternion),
+        state.goal_position,
+        state.contacts,
     )
+    return namespace(parts[0]).concat([single(part) for part in parts], axis=1)
 
 
-def rise(state: WorldState) -> NDArray[np.float64]:
+def rise(state: WorldState) -> Array:
     """Height of the object's centre above its rest, m. Shape: (N,)"""
     return state.object_pose.position[:, 2] - state.object_rest_height
 
 
-def palm_distance(state: WorldState) -> NDArray[np.float64]:
+def palm_distance(state: WorldState) -> Array:
     """Distance of the object's centre from the palm, m. Shape: (N,)"""
-    return _norm(state.object_pose.position - state.palm.position)
+    return norm(state.object_pose.position - state.palm.position)
 
 
-def limit_distance(state: WorldState) -> NDArray[np.float64]:
+def limit_distance(state: WorldState) -> Array:
     """Smallest distance of an arm joint to its limits, rad; negative outside. Shape: (N,)"""
-    q = state.arm_position
-    distance: NDArray[np.float64] = np.minimum(q - robot.ARM_LIMITS[0], robot.ARM_LIMITS[1] - q).min(axis=1)
-    return distance
+    xp, q = namespace(state.arm_position), state.arm_position
+    limits = like(robot.ARM_LIMITS, q)
+    return xp.min(xp.minimum(q - limits[0], limits[1] - q), axis=1)
 
 
-def reward_terms(state: WorldState, config: GraspConfig = DEFAULT) -> dict[str, NDArray[np.float64]]:
+def reward_terms(state: WorldState, config: GraspConfig = DEFAULT) -> dict[str, Array]:
     """The reward's terms of one control step; their sum is the reward. Shapes: (N,)"""
-    tips = _norm(state.fingertip_position - state.object_pose.position[:, None]).mean(axis=1)
+    tips = norm(state.fingertip_position - state.object_pose.position[:, None]).mean(axis=1)
     height = rise(state)
     near = palm_distance(state) < config.near_palm
-    thumb = state.contacts[:, 3]
+    xp, thumb = namespace(height), state.contacts[:, 3]
     opposite = state.contacts[:, :3].any(axis=1) | state.contacts[:, 4]
     return {
-        "distance": config.reach_weight * (1.0 - np.tanh(8.0 * np.maximum(tips - 0.03, 0.0))),
-        "contact": config.contact_weight * (thumb & opposite),
-        "lift": config.lift_weight * np.clip(height / config.lift_height, 0.0, 1.0) * near,
-        "success": config.success_weight * momentary_success(state, config),
-        "too_high": -config.too_high_weight * (height > config.too_high),
-        "joint_limit": -config.limit_weight * (limit_distance(state) < config.limit_margin),
+        "distance": config.reach_weight * (1.0 - xp.tanh(8.0 * (tips - 0.03).clip(0.0, None))),
+        "contact": config.contact_weight * number(thumb & opposite, height),
+        "lift": config.lift_weight * (height / config.lift_height).clip(0.0, 1.0) * number(near, height),
+        "success": config.success_weight * number(momentary_success(state, config), height),
+        "too_high": -config.too_high_weight * number(height > config.too_high, height),
+        "joint_limit": -config.limit_weight * number(limit_distance(state) < config.limit_margin, height),
     }
 
 
-def total_reward(terms: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+def total_reward(terms: dict[str, Array]) -> Array:
     """Sum of the terms. Shape: (N,)"""
-    total = np.zeros_like(terms["distance"])
+    total = namespace(terms["distance"]).zeros_like(terms["distance"])
     for term in terms.values():
         total += term
     return total
 
 
-def momentary_success(state: WorldState, config: GraspConfig = DEFAULT) -> NDArray[np.bool_]:
+def momentary_success(state: WorldState, config: GraspConfig = DEFAULT) -> Array:
     """Lifted, near the palm, in a feasible arm pose, at this control step. Shape: (N,)"""
     return (
         (rise(state) >= config.lift_height)
@@ -231,15 +228,15 @@ def momentary_success(state: WorldState, config: GraspConfig = DEFAULT) -> NDArr
     )
 
 
-def success(state: WorldState, config: GraspConfig = DEFAULT) -> NDArray[np.bool_]:
+def success(state: WorldState, config: GraspConfig = DEFAULT) -> Array:
     """The momentary condition has held for the last `hold_steps` control steps. Shape: (N,)"""
     return state.held_steps >= config.hold_steps
 
 
-def terminated(state: WorldState, config: GraspConfig = DEFAULT) -> NDArray[np.bool_]:
+def terminated(state: WorldState, config: GraspConfig = DEFAULT) -> Array:
     """The object is lost: swept away, fallen, or no longer a number. Shape: (N,)"""
     position = state.object_pose.position
-    away = _norm(position[:, :2] - state.goal_position[:, :2])  # the goal is above where the object stood
+    away = norm(position[:, :2] - state.goal_position[:, :2])  # the goal is above where the object stood
     inside = (away <= config.lost_radius) & (position[:, 2] >= config.lost_below)
     return ~inside
 
@@ -274,8 +271,3 @@ def outcome(state: WorldState, config: GraspConfig = DEFAULT) -> list[str]:
         else:
             words.append("lifted, not held long enough")
     return words
-
-
-def _norm(v: NDArray[np.float64]) -> NDArray[np.float64]:
-    norm: NDArray[np.float64] = np.sqrt((v * v).sum(axis=-1))
-    return norm

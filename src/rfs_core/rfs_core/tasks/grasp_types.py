@@ -8,15 +8,12 @@ object that way; task modules bind objects, configuration and condition.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from rfs_core.arrays import Array, namespace, number
 from rfs_core.config import param
 from rfs_core.tasks import grasp
 from rfs_core.world_state import WorldState
 
-Array = NDArray[np.float64]
-Holds = Callable[[WorldState, "GraspTypeConfig"], NDArray[np.bool_]]
+Holds = Callable[[WorldState, "GraspTypeConfig"], Array]
 """Whether the object is held in the way that the task asks for. -> Shape: (N,)"""
 
 
@@ -35,23 +32,24 @@ class GraspTypeConfig(grasp.GraspConfig):
 
 def palm_depth(state: WorldState) -> Array:
     """How far the object's centre is below the palm's surface, along its normal, m. Shape: (N,)"""
-    w, x, y, z = state.palm.quaternion.T
-    normal = -np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], axis=1)
-    return np.asarray(((state.object_pose.position - state.palm.position) * normal).sum(axis=1))
+    q = state.palm.quaternion
+    w, x, y, z = q[:, 0], q[:, 1], q[:, 2], q[:, 3]
+    normal = -namespace(q).stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], axis=1)
+    return ((state.object_pose.position - state.palm.position) * normal).sum(axis=1)
 
 
 def reward_terms(state: WorldState, config: GraspTypeConfig, holds: Holds) -> dict[str, Array]:
     """The reward's terms of one control step; their sum is the reward. Shapes: (N,)"""
     terms = grasp.reward_terms(state, config)
     held = holds(state, config)
-    terms["type"] = np.asarray(config.type_weight * held)
-    terms["success"] = np.asarray(config.success_weight * momentary_success(state, config, holds))
+    terms["type"] = config.type_weight * number(held, terms["success"])
+    terms["success"] = config.success_weight * number(momentary_success(state, config, holds), terms["lift"])
     return terms
 
 
-def momentary_success(state: WorldState, config: GraspTypeConfig, holds: Holds) -> NDArray[np.bool_]:
+def momentary_success(state: WorldState, config: GraspTypeConfig, holds: Holds) -> Array:
     """Lifted as in grasp, and held in this way, at this control step. Shape: (N,)"""
-    return np.asarray(grasp.momentary_success(state, config) & holds(state, config))
+    return grasp.momentary_success(state, config) & holds(state, config)
 
 
 def outcome(state: WorldState, config: GraspTypeConfig, holds: Holds, otherwise: str) -> list[str]:

@@ -12,8 +12,8 @@ The terms are those of `set_down`, with two more: how well the brick is turned, 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rfs_core.arrays import Array, namespace, number
 from rfs_core.config import param
 from rfs_core.scene import Body, EpisodeStart, Solid
 from rfs_core.tasks import held, parts, set_down
@@ -23,8 +23,6 @@ from rfs_core.tasks.set_down import terminated as terminated
 from rfs_core.tasks.set_down import termination_reason as termination_reason
 from rfs_core.tasks.set_down import total_reward as total_reward
 from rfs_core.world_state import WorldState
-
-Array = NDArray[np.float64]
 
 NAME = "kit"
 
@@ -90,7 +88,7 @@ def draw_episode(rng: np.random.Generator, config: set_down.SetDownConfig = DEFA
     return set_down.draw(rng, config, TARGET_BODY, 0.0, held.BRICK.half_height)
 
 
-def observe(state: WorldState) -> NDArray[np.float32]:
+def observe(state: WorldState) -> Array:
     """Observation of every world. Shape: (N, OBSERVATION_SPEC.size)"""
     return parts.observe(OBSERVATION_SPEC, state, TARGET_BODY)
 
@@ -101,31 +99,33 @@ def turned(state: WorldState) -> Array:
     Shape: (N,)
     """
     angle = heading(state.object_pose.quaternion) - heading(state.bodies[TARGET_BODY].pose.quaternion)
-    return np.asarray((angle + np.pi / 4) % (np.pi / 2) - np.pi / 4)
+    return (angle + np.pi / 4) % (np.pi / 2) - np.pi / 4
 
 
 def heading(quaternion: Array) -> Array:
     """Angle of the frame's x axis about the vertical, rad. Shape: (N, 4) -> (N,)"""
-    w, x, y, z = quaternion.T
-    return np.asarray(np.arctan2(2.0 * (x * y + w * z), 1.0 - 2.0 * (y * y + z * z)))
+    w, x, y, z = quaternion[:, 0], quaternion[:, 1], quaternion[:, 2], quaternion[:, 3]
+    return namespace(quaternion).atan2(2.0 * (x * y + w * z), 1.0 - 2.0 * (y * y + z * z))
 
 
 def depth(state: WorldState, config: set_down.SetDownConfig = DEFAULT) -> Array:
     """Share of the rim's height by which the brick is inside the tray, 0 to 1. Shape: (N,)"""
     inside = set_down.beside(state) < config.tolerance
-    return np.asarray(np.clip(1.0 - set_down.above(state) / RIM, 0.0, 1.0) * inside)
+    share = (1.0 - set_down.above(state) / RIM).clip(0.0, 1.0)
+    return share * number(inside, share)
 
 
 def reward_terms(state: WorldState, config: Config = DEFAULT) -> dict[str, Array]:
     """The reward's terms of one control step; their sum is the reward. Shapes: (N,)"""
     terms = set_down.reward_terms(state, config, TARGET_BODY, config.tolerance)
-    low = set_down.above(state) < 0.05
-    terms["turn"] = config.turn_weight * (1.0 - np.tanh(8.0 * np.abs(turned(state)))) * low
+    height, angle = set_down.above(state), abs(turned(state))
+    low = number(height < 0.05, height)
+    terms["turn"] = config.turn_weight * (1.0 - namespace(angle).tanh(8.0 * angle)) * low
     terms["depth"] = config.depth_weight * depth(state, config)
     return terms
 
 
-def momentary_success(state: WorldState, config: set_down.SetDownConfig = DEFAULT) -> NDArray[np.bool_]:
+def momentary_success(state: WorldState, config: set_down.SetDownConfig = DEFAULT) -> Array:
     """All conditions of success at this control step; see `set_down.momentary_success`. Shape: (N,)"""
     return set_down.momentary_success(state, config, TARGET_BODY)
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rfs_core import robot, se3
+from rfs_core.arrays import Array, namespace, single
 from rfs_core.errors import SpecError
 from rfs_core.specs import ObservationSpec, Part
 from rfs_core.world_state import WorldState
@@ -39,16 +40,15 @@ GOAL_OFFSET = Part("goal_offset", (3,), "m", -GOAL_NEAR, GOAL_NEAR, robot.BASE_F
 """From the object's centre to the goal, cut off at GOAL_NEAR, so that the last centimetres weigh."""
 CONTACTS = Part("contacts", (len(robot.CONTACT_NAMES),), "1", 0.0, 1.0)
 
-Values = dict[str, NDArray[np.float32]]
+Values = dict[str, Array]
 
 
-def _goal_offset(values: Values) -> NDArray[np.float32]:
+def _goal_offset(values: Values) -> Array:
     offset = values["goal_position"] - values["object_position"]
-    near: NDArray[np.float32] = np.clip(offset, np.float32(-GOAL_NEAR), np.float32(GOAL_NEAR))
-    return near
+    return offset.clip(-GOAL_NEAR, GOAL_NEAR)
 
 
-DERIVED: dict[str, tuple[tuple[str, ...], Callable[[Values], NDArray[np.float32]]]] = {
+DERIVED: dict[str, tuple[tuple[str, ...], Callable[[Values], Array]]] = {
     "goal_offset": (("goal_position", "object_position"), _goal_offset),
 }
 """Parts that no sensor reports: of which parts of the same observation they are made, and how (in float32, so
@@ -71,13 +71,13 @@ def measured_spec(spec: ObservationSpec) -> ObservationSpec:
     return ObservationSpec(tuple(part for part in spec.parts if part.name not in DERIVED))
 
 
-def complete(spec: ObservationSpec, measured: Values) -> NDArray[np.float32]:
+def complete(spec: ObservationSpec, measured: Values) -> Array:
     """The observation from its measured parts, each (N, size) float32. Shape: (N, spec.size)"""
     values = [DERIVED[n][1](measured) if n in DERIVED else measured[n] for n in spec.names]
-    return np.concatenate(values, axis=1, dtype=np.float32)
+    return single(namespace(values[0]).concat(values, axis=1))
 
 
-def observe(spec: ObservationSpec, state: WorldState, target_body: str) -> NDArray[np.float32]:
+def observe(spec: ObservationSpec, state: WorldState, target_body: str) -> Array:
     """The parts of a spec from a state; `target_position` and `target_rotation` tell of `target_body`.
 
     Shape: (N, spec.size)
@@ -96,4 +96,4 @@ def observe(spec: ObservationSpec, state: WorldState, target_body: str) -> NDArr
         "contacts": state.contacts,
     }
     wanted = measured_spec(spec).names
-    return complete(spec, {name: values[name].astype(np.float32) for name in wanted})
+    return complete(spec, {name: single(values[name]) for name in wanted})

@@ -9,8 +9,8 @@ Success is that of grasp with these conditions, held for some control steps.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rfs_core.arrays import Array
 from rfs_core.config import param
 from rfs_core.scene import Body, EpisodeStart, ObjectShape, Solid
 from rfs_core.tasks import grasp, grasp_types
@@ -61,9 +61,9 @@ def draw_episode(rng: np.random.Generator, config: grasp.GraspConfig = DEFAULT) 
     return grasp.draw_episode(rng, config, OBJECTS)
 
 
-def holds(state: WorldState, config: grasp_types.GraspTypeConfig = DEFAULT) -> NDArray[np.bool_]:
+def holds(state: WorldState, config: grasp_types.GraspTypeConfig = DEFAULT) -> Array:
     """The tips of the thumb and a finger touch the object, the palm does not and is away. Shape: (N,)"""
-    return np.asarray(
+    return (
         state.contacts[:, 3]
         & state.contacts[:, :3].any(axis=1)
         & ~state.contacts[:, 4]
@@ -71,14 +71,12 @@ def holds(state: WorldState, config: grasp_types.GraspTypeConfig = DEFAULT) -> N
     )
 
 
-def reward_terms(
-    state: WorldState, config: grasp_types.GraspTypeConfig = DEFAULT
-) -> dict[str, NDArray[np.float64]]:
+def reward_terms(state: WorldState, config: grasp_types.GraspTypeConfig = DEFAULT) -> dict[str, Array]:
     """See `grasp_types.reward_terms`."""
     return grasp_types.reward_terms(state, config, holds)
 
 
-def momentary_success(state: WorldState, config: grasp_types.GraspTypeConfig = DEFAULT) -> NDArray[np.bool_]:
+def momentary_success(state: WorldState, config: grasp_types.GraspTypeConfig = DEFAULT) -> Array:
     """See `grasp_types.momentary_success`."""
     return grasp_types.momentary_success(state, config, holds)
 

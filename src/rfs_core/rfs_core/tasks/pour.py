@@ -5,23 +5,20 @@ open at the top, of the brick's width, so that the brick's grasps hold it; balls
 walls around a square of 9 cm, 4 cm high and fixed to the table. Success, held for some control steps up to
 the end: at least 75 % of the balls in the bowl, the cup still in the hand.
 
-Pure functions of a batched `WorldState`; numpy only.
+Pure functions of a batched `WorldState`; numpy arrays or torch tensors.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rfs_core import se3
+from rfs_core.arrays import Array, like, namespace, norm, number
 from rfs_core.config import param
 from rfs_core.scene import Body, BodyStart, EpisodeStart, ObjectShape, Solid
 from rfs_core.tasks import held, parts, set_down
 from rfs_core.tasks.set_down import OBSERVATION_SPEC as OBSERVATION_SPEC
 from rfs_core.world_state import WorldState
-
-Array = NDArray[np.float64]
 
 NAME = "pour"
 
@@ -89,6 +86,8 @@ BODIES = (
     ),
 )
 """The bowl's frame lies on the table in its middle; it has no floor of its own."""
+
+_UP = np.array([[0.0, 0.0, 1.0]])
 
 _NEST = 0.0081
 """m, of each ball's centre from the middle of the four, x and y: they just do not touch."""
@@ -164,15 +163,15 @@ def draw_episode(rng: np.random.Generator, config: Config = DEFAULT) -> EpisodeS
     )
 
 
-def observe(state: WorldState) -> NDArray[np.float32]:
+def observe(state: WorldState) -> Array:
     """Observation of every world; the balls are not seen. Shape: (N, OBSERVATION_SPEC.size)"""
     return parts.observe(OBSERVATION_SPEC, state, TARGET_BODY)
 
 
 def axis(state: WorldState) -> Array:
     """Direction from the cup's floor to its mouth. Shape: (N, 3)"""
-    up = np.array([[0.0, 0.0, 1.0]])
-    return se3.quat_rotate(state.object_pose.quaternion, np.repeat(up, state.num_worlds, axis=0))
+    quaternion = state.object_pose.quaternion
+    return se3.quat_rotate(quaternion, like(_UP, quaternion))
 
 
 def mouth(state: WorldState) -> Array:
@@ -180,26 +179,26 @@ def mouth(state: WorldState) -> Array:
     return state.object_pose.position + TOP * axis(state)
 
 
-def in_bowl(state: WorldState) -> NDArray[np.bool_]:
+def in_bowl(state: WorldState) -> Array:
     """Which balls are inside the bowl, below its rim. Shape: (N, NUM_BALLS)"""
     bowl = state.bodies[TARGET_BODY].pose
     back = se3.quat_conjugate(bowl.quaternion)
     inside = []
     for name in BALLS:
         place = se3.quat_rotate(back, state.bodies[name].pose.position - bowl.position)
-        inside.append((np.abs(place[:, :2]) < INNER).all(axis=1) & (place[:, 2] < RIM))
-    return np.stack(inside, axis=1)
+        inside.append((abs(place[:, :2]) < INNER).all(axis=1) & (place[:, 2] < RIM))
+    return namespace(inside[0]).stack(inside, axis=1)
 
 
-def spilled(state: WorldState) -> NDArray[np.bool_]:
+def spilled(state: WorldState) -> Array:
     """Which balls lie on the table outside the bowl. Shape: (N, NUM_BALLS)"""
-    low = np.stack([state.bodies[n].pose.position[:, 2] < 1.5 * BALL_RADIUS for n in BALLS], axis=1)
-    return np.asarray(low & ~in_bowl(state))
+    low = [state.bodies[n].pose.position[:, 2] < 1.5 * BALL_RADIUS for n in BALLS]
+    return namespace(low[0]).stack(low, axis=1) & ~in_bowl(state)
 
 
-def holds(state: WorldState, config: Config = DEFAULT) -> NDArray[np.bool_]:
+def holds(state: WorldState, config: Config = DEFAULT) -> Array:
     """The cup is in the hand, above the table. Shape: (N,)"""
-    return np.asarray(
+    return (
         (_palm_distance(state) < config.near_palm)
         & (state.object_pose.position[:, 2] > config.above_table)
         & state.contacts.any(axis=1)
@@ -209,19 +208,18 @@ def holds(state: WorldState, config: Config = DEFAULT) -> NDArray[np.bool_]:
 def reward_terms(state: WorldState, config: Config = DEFAULT) -> dict[str, Array]:
     """The reward's terms of one control step; their sum is the reward. Shapes: (N,)"""
     offset = mouth(state) - state.bodies[TARGET_BODY].pose.position
-    beside = _norm(offset[:, :2])
+    beside = norm(offset[:, :2])
     above = (beside < INNER) & (offset[:, 2] > RIM)
-    tilt = np.clip((1.0 - axis(state)[:, 2]) / 1.5, 0.0, 1.0)
+    tilt = ((1.0 - axis(state)[:, 2]) / 1.5).clip(0.0, 1.0)
     held_now = holds(state, config)
-    terms: dict[str, Any] = {
-        "distance": config.distance_weight * (1.0 - np.tanh(8.0 * beside)),
-        "tilt": config.tilt_weight * tilt * above,
-        "balls": config.balls_weight * in_bowl(state).mean(axis=1),
-        "spilled": -config.spilled_weight * spilled(state).mean(axis=1),
-        "dropped": -config.dropped_weight * ~held_now,
-        "success": config.success_weight * momentary_success(state, config),
+    return {
+        "distance": config.distance_weight * (1.0 - namespace(beside).tanh(8.0 * beside)),
+        "tilt": config.tilt_weight * tilt * number(above, tilt),
+        "balls": config.balls_weight * number(in_bowl(state), tilt).mean(axis=1),
+        "spilled": -config.spilled_weight * number(spilled(state), tilt).mean(axis=1),
+        "dropped": -config.dropped_weight * number(~held_now, tilt),
+        "success": config.success_weight * number(momentary_success(state, config), tilt),
     }
-    return terms
 
 
 def total_reward(terms: dict[str, Array]) -> Array:
@@ -229,20 +227,20 @@ def total_reward(terms: dict[str, Array]) -> Array:
     return set_down.total_reward(terms)
 
 
-def momentary_success(state: WorldState, config: Config = DEFAULT) -> NDArray[np.bool_]:
+def momentary_success(state: WorldState, config: Config = DEFAULT) -> Array:
     """Enough balls in the bowl and the cup in the hand, at this control step. Shape: (N,)"""
-    return np.asarray((in_bowl(state).mean(axis=1) >= config.share) & holds(state, config))
+    return (in_bowl(state).sum(axis=1) >= config.share * NUM_BALLS) & holds(state, config)
 
 
-def success(state: WorldState, config: Config = DEFAULT) -> NDArray[np.bool_]:
+def success(state: WorldState, config: Config = DEFAULT) -> Array:
     """The momentary condition has held for the last `hold_steps` control steps. Shape: (N,)"""
     return state.held_steps >= config.hold_steps
 
 
-def terminated(state: WorldState, config: Config = DEFAULT) -> NDArray[np.bool_]:
+def terminated(state: WorldState, config: Config = DEFAULT) -> Array:
     """The cup is lost: dropped, or no longer a number. Shape: (N,)"""
     kept = (_palm_distance(state) <= config.dropped) & (state.object_pose.position[:, 2] >= config.lost_below)
-    return np.asarray(~kept)
+    return ~kept
 
 
 def termination_reason(config: Config = DEFAULT) -> str:
@@ -272,9 +270,4 @@ def outcome(state: WorldState, config: Config = DEFAULT) -> list[str]:
 
 
 def _palm_distance(state: WorldState) -> Array:
-    return _norm(state.object_pose.position - state.palm.position)
-
-
-def _norm(v: Array) -> Array:
-    norm: Array = np.sqrt((v * v).sum(axis=-1))
-    return norm
+    return norm(state.object_pose.position - state.palm.position)

@@ -7,24 +7,21 @@ table, stands 3 to 7 cm behind it. Against the kerb the thumb can tip the box up
 fingers on its upper face and thumb on its lower face pinch it. Success: its centre 15 cm above where it lay,
 near the palm, no arm joint at its limit, held for some control steps.
 
-Pure functions of a batched `WorldState`; numpy only.
+Pure functions of a batched `WorldState`; numpy arrays or torch tensors.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rfs_core import robot
+from rfs_core.arrays import Array, namespace, norm, number
 from rfs_core.config import param
 from rfs_core.scene import Body, BodyStart, EpisodeStart, ObjectShape, Solid
 from rfs_core.specs import ObservationSpec
 from rfs_core.tasks import grasp, parts
 from rfs_core.tasks.set_down import total_reward as total_reward
 from rfs_core.world_state import WorldState
-
-Array = NDArray[np.float64]
 
 NAME = "push_grasp"
 
@@ -149,7 +146,7 @@ def draw_episode(rng: np.random.Generator, config: Config = DEFAULT) -> EpisodeS
     )
 
 
-def observe(state: WorldState) -> NDArray[np.float32]:
+def observe(state: WorldState) -> Array:
     """Observation of every world. Shape: (N, OBSERVATION_SPEC.size)"""
     return parts.observe(OBSERVATION_SPEC, state, TARGET_BODY)
 
@@ -162,55 +159,55 @@ def rise(state: WorldState) -> Array:
 def gap(state: WorldState) -> Array:
     """From the box's far side, were it not tilted, to the kerb, m; less where it is tipped up. Shape: (N,)"""
     kerb = state.bodies[TARGET_BODY].pose.position[:, 0] - KERB_HALF_DEPTH
-    return np.asarray(np.maximum(kerb - state.object_pose.position[:, 0] - BOX.size[0], 0.0))
+    return (kerb - state.object_pose.position[:, 0] - BOX.size[0]).clip(0.0, None)
 
 
 def tilt(state: WorldState) -> Array:
     """Angle between the box's axis and the vertical, rad, 0 to pi. Shape: (N,)"""
     q = state.object_pose.quaternion
-    return np.asarray(np.arccos(np.clip(1.0 - 2.0 * (q[:, 1] ** 2 + q[:, 2] ** 2), -1.0, 1.0)))
+    return namespace(q).acos((1.0 - 2.0 * (q[:, 1] ** 2 + q[:, 2] ** 2)).clip(-1.0, 1.0))
 
 
 def reward_terms(state: WorldState, config: Config = DEFAULT) -> dict[str, Array]:
     """The reward's terms of one control step; their sum is the reward. Shapes: (N,)"""
-    tips = _norm(state.fingertip_position - state.object_pose.position[:, None]).mean(axis=1)
+    tips = norm(state.fingertip_position - state.object_pose.position[:, None]).mean(axis=1)
     height = rise(state)
-    near = grasp.palm_distance(state) < config.near_palm
-    thumb = state.contacts[:, 3]
+    near = number(grasp.palm_distance(state) < config.near_palm, height)
+    limit = grasp.limit_distance(state)
+    xp, thumb = namespace(height), state.contacts[:, 3]
     opposite = state.contacts[:, :3].any(axis=1) | state.contacts[:, 4]
-    pushed = np.maximum(1.0 - np.tanh(20.0 * gap(state)), height > 0.05)
-    terms: dict[str, Any] = {
-        "distance": config.reach_weight * (1.0 - np.tanh(8.0 * np.maximum(tips - 0.03, 0.0))),
+    pushed = xp.maximum(1.0 - xp.tanh(20.0 * gap(state)), number(height > 0.05, height))
+    return {
+        "distance": config.reach_weight * (1.0 - xp.tanh(8.0 * (tips - 0.03).clip(0.0, None))),
         "push": config.push_weight * pushed,
-        "tilt": config.tilt_weight * np.clip(tilt(state) / config.full_tilt, 0.0, 1.0) * near,
-        "contact": config.contact_weight * (thumb & opposite),
-        "lift": config.lift_weight * np.clip(height / config.lift_height, 0.0, 1.0) * near,
-        "success": config.success_weight * momentary_success(state, config),
-        "too_high": -config.too_high_weight * (height > config.too_high),
-        "joint_limit": -config.limit_weight * (grasp.limit_distance(state) < config.limit_margin),
+        "tilt": config.tilt_weight * (tilt(state) / config.full_tilt).clip(0.0, 1.0) * near,
+        "contact": config.contact_weight * number(thumb & opposite, height),
+        "lift": config.lift_weight * (height / config.lift_height).clip(0.0, 1.0) * near,
+        "success": config.success_weight * number(momentary_success(state, config), height),
+        "too_high": -config.too_high_weight * number(height > config.too_high, height),
+        "joint_limit": -config.limit_weight * number(limit < config.limit_margin, height),
     }
-    return terms
 
 
-def momentary_success(state: WorldState, config: Config = DEFAULT) -> NDArray[np.bool_]:
+def momentary_success(state: WorldState, config: Config = DEFAULT) -> Array:
     """Lifted, near the palm, in a feasible arm pose, at this control step. Shape: (N,)"""
-    return np.asarray(
+    return (
         (rise(state) >= config.lift_height)
         & (grasp.palm_distance(state) <= config.near_palm)
         & (grasp.limit_distance(state) >= config.limit_margin)
     )
 
 
-def success(state: WorldState, config: Config = DEFAULT) -> NDArray[np.bool_]:
+def success(state: WorldState, config: Config = DEFAULT) -> Array:
     """The momentary condition has held for the last `hold_steps` control steps. Shape: (N,)"""
     return state.held_steps >= config.hold_steps
 
 
-def terminated(state: WorldState, config: Config = DEFAULT) -> NDArray[np.bool_]:
+def terminated(state: WorldState, config: Config = DEFAULT) -> Array:
     """The box is lost: swept away, fallen, or no longer a number. Shape: (N,)"""
     position = state.object_pose.position
-    away = _norm(position[:, :2] - state.bodies[TARGET_BODY].pose.position[:, :2])
-    return np.asarray(~((away <= config.lost_radius) & (position[:, 2] >= config.lost_below)))
+    away = norm(position[:, :2] - state.bodies[TARGET_BODY].pose.position[:, :2])
+    return ~((away <= config.lost_radius) & (position[:, 2] >= config.lost_below))
 
 
 def termination_reason(config: Config = DEFAULT) -> str:
@@ -246,8 +243,3 @@ def outcome(state: WorldState, config: Config = DEFAULT) -> list[str]:
         else:
             words.append("lifted, not held long enough")
     return words
-
-
-def _norm(v: Array) -> Array:
-    norm: Array = np.sqrt((v * v).sum(axis=-1))
-    return norm

@@ -5,22 +5,20 @@ and within `height_tolerance` in height, brick and target upright, no hand at th
 than `palm_away`, all at rest. The terms' weights are those of a first trial (measured, not tuned further):
 distance and centring draw the brick to the goal, standing and released pay for letting go even beside it.
 
-Pure functions of a batched `WorldState`; numpy only. Task modules bind their body and numbers.
+Pure functions of a batched `WorldState`; numpy arrays or torch tensors. Task modules bind their body and
+numbers.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rfs_core.arrays import Array, namespace, norm, number
 from rfs_core.config import param
 from rfs_core.scene import BodyStart, EpisodeStart
 from rfs_core.specs import ObservationSpec
 from rfs_core.tasks import held, parts
 from rfs_core.world_state import BodyState, WorldState
-
-Array = NDArray[np.float64]
 
 MAX_EPISODE_STEPS = 56
 """Control steps of an episode (2.8 s at 20 Hz)."""
@@ -114,7 +112,7 @@ def draw(
 
 def beside(state: WorldState) -> Array:
     """Distance of the brick's centre from the goal, sideways, m. Shape: (N,)"""
-    return _norm((state.object_pose.position - state.goal_position)[:, :2])
+    return norm((state.object_pose.position - state.goal_position)[:, :2])
 
 
 def above(state: WorldState) -> Array:
@@ -127,10 +125,10 @@ def uprightness(quaternion: Array) -> Array:
     return 1.0 - 2.0 * (quaternion[:, 1] ** 2 + quaternion[:, 2] ** 2)
 
 
-def standing(state: WorldState, config: SetDownConfig, half_width: float) -> NDArray[np.bool_]:
+def standing(state: WorldState, config: SetDownConfig, half_width: float) -> Array:
     """The brick is upright at the goal's height, its centre on the target. Shape: (N,)"""
     return (
-        (np.abs(above(state)) < config.height_tolerance)
+        (abs(above(state)) < config.height_tolerance)
         & (beside(state) < half_width)
         & (uprightness(state.object_pose.quaternion) > config.upright)
     )
@@ -141,34 +139,33 @@ def reward_terms(
 ) -> dict[str, Array]:
     """The reward's terms of one control step; their sum is the reward. Shapes: (N,)"""
     sideways = beside(state)
-    distance = _norm(state.object_pose.position - state.goal_position)
+    distance = norm(state.object_pose.position - state.goal_position)
     stands = standing(state, config, half_width)
     tilt = uprightness(state.object_pose.quaternion)
-    # Products of a weight and a flag, for which numpy's types know no width.
-    terms: dict[str, Any] = {
-        "distance": config.distance_weight * (1.0 - np.tanh(6.0 * distance)),
-        "centre": config.centre_weight * (1.0 - np.tanh(30.0 * sideways)) * (np.abs(above(state)) < 0.05),
-        "standing": config.standing_weight * stands,
-        "released": config.released_weight * (stands & ~state.contacts.any(axis=1)),
-        "success": config.success_weight * momentary_success(state, config, target),
-        "fallen": -config.fallen_weight * (tilt < config.fallen),
+    tanh, low = namespace(tilt).tanh, number(abs(above(state)) < 0.05, tilt)
+    return {
+        "distance": config.distance_weight * (1.0 - tanh(6.0 * distance)),
+        "centre": config.centre_weight * (1.0 - tanh(30.0 * sideways)) * low,
+        "standing": config.standing_weight * number(stands, tilt),
+        "released": config.released_weight * number(stands & ~state.contacts.any(axis=1), tilt),
+        "success": config.success_weight * number(momentary_success(state, config, target), tilt),
+        "fallen": -config.fallen_weight * number(tilt < config.fallen, tilt),
     }
-    return terms
 
 
 def total_reward(terms: dict[str, Array]) -> Array:
     """Sum of the terms. Shape: (N,)"""
-    total = np.zeros_like(terms["distance"])
+    total = namespace(terms["distance"]).zeros_like(terms["distance"])
     for term in terms.values():
         total += term
     return total
 
 
-def momentary_success(state: WorldState, config: SetDownConfig, target: str) -> NDArray[np.bool_]:
+def momentary_success(state: WorldState, config: SetDownConfig, target: str) -> Array:
     """All conditions of success at this control step. Shape: (N,)"""
     return (
         (beside(state) < config.tolerance)
-        & (np.abs(above(state)) < config.height_tolerance)
+        & (abs(above(state)) < config.height_tolerance)
         & (uprightness(state.object_pose.quaternion) > config.upright)
         & ~state.contacts.any(axis=1)
         & (_palm_distance(state) > config.palm_away)
@@ -176,12 +173,12 @@ def momentary_success(state: WorldState, config: SetDownConfig, target: str) -> 
     )
 
 
-def success(state: WorldState, config: SetDownConfig) -> NDArray[np.bool_]:
+def success(state: WorldState, config: SetDownConfig) -> Array:
     """The momentary condition has held for the last `hold_steps` control steps. Shape: (N,)"""
     return state.held_steps >= config.hold_steps
 
 
-def terminated(state: WorldState, config: SetDownConfig) -> NDArray[np.bool_]:
+def terminated(state: WorldState, config: SetDownConfig) -> Array:
     """The brick is lost: swept away, or no longer a number. Shape: (N,)"""
     inside = (beside(state) <= config.lost_radius) & (state.object_pose.position[:, 2] >= config.lost_below)
     return ~inside
@@ -199,7 +196,7 @@ def outcome(state: WorldState, config: SetDownConfig, target: str) -> list[str]:
     """How each world's episode has ended, in a few words for reports; length N."""
     lost, won = terminated(state, config), success(state, config)
     tilt = uprightness(state.object_pose.quaternion)
-    touched = np.asarray(state.contacts.any(axis=1))
+    touched = state.contacts.any(axis=1)
     height, sideways = above(state), beside(state)
     words = []
     for i in range(state.num_worlds):
@@ -221,17 +218,12 @@ def outcome(state: WorldState, config: SetDownConfig, target: str) -> list[str]:
 
 
 def _palm_distance(state: WorldState) -> Array:
-    return _norm(state.object_pose.position - state.palm.position)
+    return norm(state.object_pose.position - state.palm.position)
 
 
-def _at_rest(state: WorldState, config: SetDownConfig, target: BodyState) -> NDArray[np.bool_]:
+def _at_rest(state: WorldState, config: SetDownConfig, target: BodyState) -> Array:
     return (
-        (_norm(state.object_velocity[:, :3]) < config.still)
-        & (_norm(target.velocity[:, :3]) < config.still)
+        (norm(state.object_velocity[:, :3]) < config.still)
+        & (norm(target.velocity[:, :3]) < config.still)
         & (uprightness(target.pose.quaternion) > config.upright)
     )
-
-
-def _norm(v: Array) -> Array:
-    norm: Array = np.sqrt((v * v).sum(axis=-1))
-    return norm

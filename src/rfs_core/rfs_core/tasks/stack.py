@@ -9,8 +9,8 @@ The terms are those of `set_down`; here are the target and the numbers.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rfs_core.arrays import Array
 from rfs_core.scene import Body, EpisodeStart, Solid
 from rfs_core.tasks import held, parts, set_down
 from rfs_core.tasks.set_down import MAX_EPISODE_STEPS as MAX_EPISODE_STEPS
@@ -52,19 +52,17 @@ def draw_episode(rng: np.random.Generator, config: set_down.SetDownConfig = DEFA
     return set_down.draw(rng, config, TARGET_BODY, HALF_HEIGHT, 2 * HALF_HEIGHT + held.BRICK.half_height)
 
 
-def observe(state: WorldState) -> NDArray[np.float32]:
+def observe(state: WorldState) -> Array:
     """Observation of every world. Shape: (N, OBSERVATION_SPEC.size)"""
     return parts.observe(OBSERVATION_SPEC, state, TARGET_BODY)
 
 
-def reward_terms(
-    state: WorldState, config: set_down.SetDownConfig = DEFAULT
-) -> dict[str, NDArray[np.float64]]:
+def reward_terms(state: WorldState, config: set_down.SetDownConfig = DEFAULT) -> dict[str, Array]:
     """See `set_down.reward_terms`."""
     return set_down.reward_terms(state, config, TARGET_BODY, HALF_WIDTH)
 
 
-def momentary_success(state: WorldState, config: set_down.SetDownConfig = DEFAULT) -> NDArray[np.bool_]:
+def momentary_success(state: WorldState, config: set_down.SetDownConfig = DEFAULT) -> Array:
     """See `set_down.momentary_success`."""
     return set_down.momentary_success(state, config, TARGET_BODY)
 
