@@ -35,7 +35,7 @@ class PourDemonstratorConfig:
     """How the demonstrator moves and what is wrong with it."""
 
     gain: float = param(
-        0.25, doc="Share of the remaining distance taken per control step.", low=0.0, high=1.0
+        0.20, doc="Share of the remaining distance taken per control step.", low=0.0, high=1.0
     )
     speed: float = param(0.015, doc="Largest move of the mouth per control step and axis.", unit="m", low=0.0)
     turn_speed: float = param(0.045, doc="Largest turn per control step.", unit="rad", low=0.0)
@@ -50,14 +50,14 @@ class PourDemonstratorConfig:
     )
 
     bias: tuple[float, float] = param(
-        (0.055, 0.055), doc="Where it aims beside that, base frame x, y.", unit="m"
+        (0.036, 0.036), doc="Where it aims beside that, base frame x, y.", unit="m"
     )
     bias_growth: float = param(
-        12.0, doc="Relative growth of the bias per metre that the bowl stands farther in y.", unit="1/m"
+        8.0, doc="Relative growth of the bias per metre that the bowl stands farther in y.", unit="1/m"
     )
     bias_centre: float = param(0.04, doc="Bowl's y at which the bias is `bias`.", unit="m")
     spread: float = param(0.003, doc="Standard deviation of where it aims, per episode.", unit="m", low=0.0)
-    loose_share: float = param(0.4, doc="Share of the episodes with loose fingers.", low=0.0, high=1.0)
+    loose_share: float = param(0.65, doc="Share of the episodes with loose fingers.", low=0.0, high=1.0)
     loosening: float = param(0.4, doc="How far towards open they then are.", low=0.0, high=1.0)
     noise_position: float = param(0.002, doc="Execution noise on the palm, per step.", unit="m", low=0.0)
     noise_rotation: float = param(0.005, doc="Execution noise on the palm, per step.", unit="rad", low=0.0)

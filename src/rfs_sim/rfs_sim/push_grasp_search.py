@@ -1,4 +1,4 @@
-"""Finds how push-grasp is demonstrated: `python -m rfs_sim.push_grasp_search --iterations 14 --seed 0`.
+"""Finds how push-grasp is demonstrated: `python -m rfs_sim.push_grasp_search --iterations 8 --seed 0`.
 
 Every candidate plays the same few episodes of the task; what counts is the task's reward.
 """
@@ -17,26 +17,27 @@ from rfs_sim.vec_env import MujocoVecEnv, make_env
 Array = NDArray[np.float64]
 
 START = PushGraspPosture(
-    pitch=0.25,
-    fingers_away=(0.0, 0.1, 0.2),
-    thumb_open=(1.4, 1.4, 0.1, 0.0),
-    behind=0.006,
-    height=0.012,
-    push_speed=0.015,
-    at_kerb=0.008,
-    lead=0.1,
-    tip_speed=0.012,
-    squeeze=0.005,
-    upright=1.2,
-    pitch_pinch=0.4,
-    palm_from_edge=(0.01, 0.0, 0.045),
-    close_within=0.015,
-    fingers_open=(0.35, 0.55, 0.55),
-    fingers_closed=(0.8, 1.2, 1.4),
-    thumb_closed=(1.4, 0.8, 0.8, 0.3),
-    gripped=0.3,
+    pitch=0.183,
+    fingers_away=(0.063, 0.045, 0.128),
+    thumb_open=(1.373, 1.469, 0.179, -0.039),
+    behind=0.0059,
+    height=0.016,
+    push_speed=0.0143,
+    at_kerb=0.0079,
+    lead=0.03,
+    tip_speed=0.016,
+    squeeze=0.0035,
+    upright=1.325,
+    pitch_pinch=0.349,
+    palm_from_edge=(0.0099, -0.0037, 0.052),
+    close_within=0.0165,
+    fingers_open=(0.356, 0.469, 0.523),
+    fingers_closed=(0.904, 1.073, 1.275),
+    thumb_closed=(1.288, 0.551, 0.86, 0.346),
+    gripped=0.342,
 )
-"""A first guess by eye."""
+"""What a search at a physics step of 10 ms found, with less push, by hand: as it was found it succeeded in 0.83
+of the episodes there, and in 0.19 at 5 ms."""
 
 _SPREAD = PushGraspPosture(
     pitch=0.05,
@@ -104,13 +105,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--iterations", type=int, default=14)
-    parser.add_argument("--candidates", type=int, default=64)
+    parser.add_argument("--iterations", type=int, default=8)
+    parser.add_argument("--candidates", type=int, default=48)
     parser.add_argument("--episodes", type=int, default=6, help="episodes per candidate")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--spread", type=float, default=1.0, help="factor on the first spread")
+    parser.add_argument("--spread", type=float, default=0.5, help="factor on the first spread")
+    parser.add_argument("--physics-dt", type=float, default=0.005, help="step of the physics, s")
     args = parser.parse_args()
-    env = make_env("push_grasp", args.candidates * args.episodes, autoreset=False)
+    env = make_env("push_grasp", args.candidates * args.episodes, physics_dt=args.physics_dt, autoreset=False)
 
     def play(generation: int, samples: Array) -> tuple[Array, float]:
         postures = [unpack(sample) for sample in samples for _ in range(args.episodes)]
@@ -124,7 +126,7 @@ def main() -> None:
             play, pack(START), pack(_SPREAD), args.iterations, args.candidates, args.seed, args.spread
         )
     )
-    env = make_env("push_grasp", 256, autoreset=False)
+    env = make_env("push_grasp", 256, physics_dt=args.physics_dt, autoreset=False)
     _, success = score(env, PushGraspDemonstrator(256, posture=found), args.seed + 1, np.arange(256))
     print(found)
     print(f"success over 256 other episodes: {success.mean():.3f}")
