@@ -36,8 +36,8 @@ START = PushGraspPosture(
     thumb_closed=(1.288, 0.551, 0.86, 0.346),
     gripped=0.342,
 )
-"""What a search at a physics step of 10 ms found, with less push, by hand: as it was found it succeeded in 0.83
-of the episodes there, and in 0.19 at 5 ms."""
+"""What a search at a physics step of 10 ms found, with less push, by hand: as it was found it succeeded
+in 0.83 of the episodes there, and in 0.19 at 5 ms."""
 
 _SPREAD = PushGraspPosture(
     pitch=0.05,
