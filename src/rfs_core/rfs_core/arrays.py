@@ -74,6 +74,11 @@ def empty(shape: tuple[int, ...], x: Array) -> Array:
     return namespace(x).empty(shape, dtype=x.dtype, device=x.device)
 
 
+def copy(x: Array) -> Array:
+    """The same values in memory of their own."""
+    return x.copy() if isinstance(x, np.ndarray) else x.clone()
+
+
 def contiguous(x: Array) -> Array:
     """The same values in rows that lie one after the other."""
     return np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x.contiguous()

@@ -46,14 +46,6 @@ class _Worlds(Worlds):
         pulse: Array = self._torque[0, now[0]]
         return pulse
 
-    def stepped(self) -> None:
-        """A control step has passed and the engine's arrays have been filled."""
-        self._steps += 1
-        self.look()
-        holds = self.task.momentary_success(self.state, self.task_config) & ~self.engine.unstable
-        self._held_steps = np.where(holds, self._held_steps + 1, 0)
-        self.state.held_steps = self._held_steps
-
     def look(self) -> None:
         """Make the state anew from the engine's arrays."""
         self.state = self._read()

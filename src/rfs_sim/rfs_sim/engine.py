@@ -1,5 +1,5 @@
-"""MuJoCo as the engine of N independent worlds: set a start, hold joint targets, step one control step,
-read arrays.
+"""MuJoCo on the CPU as the engine of N independent worlds: set a start, hold joint targets, step one control
+step, read arrays.
 
 One `mujoco.rollout` call advances all worlds by one control step, in C, without the GIL. Every world has a
 model of its own, into which a reset writes the drawn object, friction, mass and gains. Each control step
@@ -8,6 +8,7 @@ and the vector environment (any N) integrate alike, bit for bit.
 """
 
 import copy
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import mujoco
@@ -16,13 +17,14 @@ from mujoco.rollout import Rollout
 from numpy.typing import NDArray
 
 from rfs_core import robot
-from rfs_core.errors import RfsError
 from rfs_core.scene import EpisodeStart
 from rfs_core.se3 import Pose
 from rfs_core.world_state import BodyState
 from rfs_sim import randomization
 from rfs_sim.mjcf import SceneConfig
 from rfs_sim.model import ModelIndex, compile_model
+from rfs_sim.seam import EngineError as EngineError
+from rfs_sim.seam import Measured, ProblemCounter, substeps_of
 
 Array = NDArray[np.float64]
 
@@ -33,10 +35,6 @@ CONTROL_SPEC = mujoco.mjtState.mjSTATE_CTRL.value | mujoco.mjtState.mjSTATE_QFRC
 REST_DEPTH = 1e-4
 """m: how deep a resting object stands in the soft table. Started there it is at rest; started at depth 0 a
 cylinder rocks by 2 degrees, since not all of its contact points begin to carry at once."""
-
-
-class EngineError(RfsError):
-    """The engine was asked for something it cannot do."""
 
 
 class Substeps(NamedTuple):
@@ -58,7 +56,7 @@ class Substeps(NamedTuple):
 
 
 class MujocoEngine:
-    """N worlds of the scene, stepped together.
+    """N worlds of the scene, stepped together: an `Engine` (`rfs_sim.seam`) of float64 numpy arrays.
 
     Attributes:
         models: one `mujoco.MjModel` per world.
@@ -80,13 +78,7 @@ class MujocoEngine:
         scene = scene or SceneConfig()
         if num_worlds < 1:
             raise EngineError(f"num_worlds is {num_worlds}, needs at least 1.")
-        ratio = robot.CONTROL_DT / scene.physics_dt
-        self.substeps = round(ratio)
-        if self.substeps < 1 or abs(ratio - self.substeps) > 1e-9:
-            raise EngineError(
-                f"physics_dt {scene.physics_dt:g} s does not divide the control step of "
-                f"{robot.CONTROL_DT:g} s: choose 0.01, 0.005, 0.0025, ..."
-            )
+        self.substeps = substeps_of(scene)
         self.scene = scene
         self.num_worlds = num_worlds
         template = compile_model(scene)
@@ -114,6 +106,8 @@ class MujocoEngine:
         self.qvel = self._state[:, 1 + nq :]
         self.contacts = np.zeros((num_worlds, len(robot.CONTACT_NAMES)), dtype=np.bool_)
         self.unstable = np.zeros(num_worlds, dtype=np.bool_)
+        self.example = np.zeros(0)
+        self._problems = ProblemCounter("mujoco")
         self._fixed = {
             name: Pose(np.zeros((num_worlds, 3)), np.tile([1.0, 0.0, 0.0, 0.0], (num_worlds, 1)))
             for name, body in self.index.bodies.items()
@@ -123,8 +117,12 @@ class MujocoEngine:
         self._states_qvel = self._states[:, :, 1 + nq :]
         self._force_dofs = nu + np.concatenate((self.index.arm_dof, self.index.hand_dof))
 
-    def reset(self, world: int, start: EpisodeStart) -> None:
-        """Puts one world into an episode's start, at rest."""
+    def reset(self, worlds: Sequence[int], starts: Sequence[EpisodeStart]) -> None:
+        """Puts worlds into starts of episodes, at rest."""
+        for world, start in zip(worlds, starts, strict=True):
+            self._reset(world, start)
+
+    def _reset(self, world: int, start: EpisodeStart) -> None:
         index = self.index
         randomization.apply_start(self.models[world], self._scratch, index, start)
         self.qvel[world] = 0.0
@@ -177,10 +175,28 @@ class MujocoEngine:
         in_time = np.abs(last[:, 0] - self._expected_time) < 1e-9
         self.unstable = ~(in_time & np.isfinite(last).all(axis=1))
         if self.unstable.any():
+            self._problems.add("not finite", int(self.unstable.sum()))
             self._states[self.unstable] = self._before[self.unstable, None]
         self._state[:] = last
         self.contacts = (self._sensors[:, :, index.contact_sensors] > 0.0).any(axis=1)
         self.contacts[self.unstable] = False
+
+    def read(self) -> Measured:
+        """The worlds now (copies)."""
+        index = self.index
+        return Measured(
+            arm_position=self.qpos[:, index.arm_qpos],
+            arm_velocity=self.qvel[:, index.arm_dof],
+            hand_position=self.qpos[:, index.hand_qpos],
+            hand_velocity=self.qvel[:, index.hand_dof],
+            object_pose=Pose(self.qpos[:, index.object_qpos[:3]], self.qpos[:, index.object_qpos[3:]]),
+            object_velocity=self.qvel[:, index.object_dof],
+            bodies=self.bodies(),
+        )
+
+    def problems(self) -> dict[str, int]:
+        """Worlds that MuJoCo could not integrate, since the engine was made."""
+        return self._problems.counts
 
     def bodies(self) -> dict[str, BodyState]:
         """The task's further bodies now, by name (copies)."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rfs_core import robot, se3
 from rfs_sim import cross_entropy
 from rfs_sim.demonstrator import GraspDemonstrator, GraspPosture
-from rfs_sim.vec_env import MujocoVecEnv, make_env
+from rfs_sim.vec_env import TaskVecEnv, make_env
 
 Array = NDArray[np.float64]
 
@@ -65,7 +65,7 @@ def unpack(values: Array) -> GraspPosture:
 
 
 def score(
-    env: MujocoVecEnv, demonstrator: GraspDemonstrator, seed: int, episodes: Array
+    env: TaskVecEnv, demonstrator: GraspDemonstrator, seed: int, episodes: Array
 ) -> tuple[Array, Array]:
     """Plays an episode in every environment. Returns value and success. Shapes: (N,)"""
     observation = env.reset(seed, episodes)

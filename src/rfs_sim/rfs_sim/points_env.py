@@ -17,7 +17,7 @@ from rfs_core.tasks import points as points_task
 from rfs_sim.point_camera import PointCamera, PointCameraConfig, own_values, unseen
 
 if TYPE_CHECKING:
-    from rfs_sim.vec_env import MujocoVecEnv, StepResult
+    from rfs_sim.vec_env import TaskVecEnv, StepResult
 
 
 class PointsVecEnv:
@@ -25,12 +25,12 @@ class PointsVecEnv:
 
     Attributes:
         num_envs, action_spec, observation_spec, max_episode_steps, task, worlds, episodes: see
-            `rfs_sim.vec_env.MujocoVecEnv`.
+            `rfs_sim.vec_env.TaskVecEnv`.
         unseen: clouds that the pipeline refused since the environment was made.
     """
 
     def __init__(
-        self, env: MujocoVecEnv, camera: PointCameraConfig, pipeline: CloudConfig | None = None
+        self, env: TaskVecEnv, camera: PointCameraConfig, pipeline: CloudConfig | None = None
     ) -> None:
         """Wrap `env`; whether the next episode begins by itself is taken over from it."""
         self.autoreset, env.autoreset = env.autoreset, False
@@ -66,7 +66,7 @@ class PointsVecEnv:
         self._env.autoreset_stride = stride
 
     def reset(self, seed: int, episodes: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
-        """See `MujocoVecEnv.reset`."""
+        """See `TaskVecEnv.reset`."""
         self._env.reset(seed, episodes)
         self._seed = seed
         self._cameras = [self._camera_of(int(episode)) for episode in self._env.episodes]
@@ -75,7 +75,7 @@ class PointsVecEnv:
         return self._observation
 
     def step(self, chunk: NDArray[np.float64]) -> StepResult:
-        """See `MujocoVecEnv.step`. The last cloud of an episode that ends inside a chunk is of the chunk's
+        """See `TaskVecEnv.step`. The last cloud of an episode that ends inside a chunk is of the chunk's
         end: the world goes on that long."""
         result = self._env.step(chunk)
         going_on = result.executed.any(axis=1)
@@ -98,7 +98,7 @@ class PointsVecEnv:
         return observation
 
     def privileged(self) -> NDArray[np.float32]:
-        """See `MujocoVecEnv.privileged`."""
+        """See `TaskVecEnv.privileged`."""
         return self._env.privileged()
 
     def close(self) -> None:

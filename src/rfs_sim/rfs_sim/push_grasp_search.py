@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rfs_core import robot
 from rfs_sim import cross_entropy
 from rfs_sim.push_grasp_demonstrator import DEFAULT_POSTURE, PushGraspDemonstrator, PushGraspPosture
-from rfs_sim.vec_env import MujocoVecEnv, make_env
+from rfs_sim.vec_env import TaskVecEnv, make_env
 
 Array = NDArray[np.float64]
 
@@ -86,7 +86,7 @@ def unpack(values: Array) -> PushGraspPosture:
 
 
 def score(
-    env: MujocoVecEnv, demonstrator: PushGraspDemonstrator, seed: int, episodes: Array
+    env: TaskVecEnv, demonstrator: PushGraspDemonstrator, seed: int, episodes: Array
 ) -> tuple[Array, Array]:
     """Plays an episode in every environment. Returns reward and success. Shapes: (N,)"""
     observation = env.reset(seed, episodes)

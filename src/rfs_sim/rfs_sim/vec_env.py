@@ -1,5 +1,8 @@
 """The task as a vector environment for learning: chunks of actions in, observations and rewards out.
 
+Worlds, task terms and control law run on the engine's arrays, tensors of a GPU perhaps; what goes to learning
+is numpy: once per decision a chunk in, and an observation out.
+
 It follows the contract of `rfs_learning.vec_env` without importing it; the registration as `rfs.engines` is
 what learning finds it by.
 """
@@ -11,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rfs_core import control, hand_geometry, robot
+from rfs_core import arrays, control, hand_geometry, robot
 from rfs_core.config import from_mapping
 from rfs_core.errors import ConfigError, RfsError
 from rfs_core.specs import ActionSpec, ObservationSpec
@@ -55,7 +58,7 @@ class StepResult:
     reset: (N, P)."""
 
 
-class MujocoVecEnv:
+class TaskVecEnv:
     """N episodes of a task side by side. Env i plays episode `episodes[i]`, then `episodes[i] + N`, and so
     on.
 
@@ -81,7 +84,7 @@ class MujocoVecEnv:
         self._steps = np.zeros(self.num_envs, dtype=np.int64)
         self._ended = np.zeros(self.num_envs, dtype=np.bool_)
         self._hand = self.action_spec.slice("hand_target")
-        self._observation = worlds.observe()
+        self._observation = self._observe()
 
     def reset(self, seed: int, episodes: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
         """Starts an episode in every env.
@@ -103,7 +106,7 @@ class MujocoVecEnv:
         self._steps[:] = 0
         self._ended[:] = False
         self.worlds.reset(seed, episodes)
-        self._observation = self.worlds.observe()
+        self._observation = self._observe()
         return self._observation
 
     def step(self, chunk: Array) -> StepResult:
@@ -131,24 +134,26 @@ class MujocoVecEnv:
             if not running.any():
                 break
             executed[:, h] = running
-            self._control_step(chunk[:, h])
+            self._control_step(arrays.of(chunk[:, h], self.worlds.engine.example))
             state = self.worlds.state
             self._steps[running] += 1
             terms = task.reward_terms(state, config)
             for name, term in terms.items():
                 key = f"reward/{name}"
-                log[key] = log.get(key, 0.0) + term * running
-            reward[:, h] = task.total_reward(terms) * running
-            terminated |= running & (task.terminated(state, config) | self.worlds.engine.unstable)
+                log[key] = log.get(key, 0.0) + arrays.to_numpy(term) * running
+            reward[:, h] = arrays.to_numpy(task.total_reward(terms)) * running
+            unstable = arrays.to_numpy(self.worlds.engine.unstable)
+            terminated |= running & (arrays.to_numpy(task.terminated(state, config)) | unstable)
             ended = running & (terminated | (self._steps >= self.max_episode_steps))
-            success |= ended & ~terminated & task.success(state, config)
+            success |= ended & ~terminated & arrays.to_numpy(task.success(state, config))
             if h == horizon - 1 or ended.any():
                 now = running if h == horizon - 1 else ended
-                final = np.where(now[:, None], self.worlds.observe(), final)
+                final = np.where(now[:, None], self._observe(), final)
             if ended.any():
-                penetration[ended] = hand_geometry.penetration(state.hand_position[ended])
-                outcome[ended] = task.outcome(state.take(ended), config)
-                outcome[ended & self.worlds.engine.unstable] = "physics unstable"
+                over = state.take(arrays.of(ended, state.time)).numpy()
+                penetration[ended] = hand_geometry.penetration(over.hand_position)
+                outcome[ended] = task.outcome(over, config)
+                outcome[ended & unstable] = "physics unstable"
             self._ended |= ended
             running &= ~ended
         ended = executed[:, 0] & self._ended
@@ -180,12 +185,17 @@ class MujocoVecEnv:
             s.arm_target - s.arm_position,
             s.hand_target - s.hand_position,
             s.object_velocity,
-            tips.reshape(self.num_envs, -1),
+            tips.reshape((self.num_envs, -1)),
             s.object_pose.position - s.goal_position,
             s.held_steps[:, None],
             *(body.velocity for body in s.bodies.values()),
         )
-        return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
+        seen = arrays.namespace(tips).concat([arrays.single(part) for part in parts], axis=1)
+        return arrays.to_numpy(seen)
+
+    def _observe(self, worlds: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
+        which = None if worlds is None else arrays.of(worlds, self.worlds.engine.example)
+        return arrays.to_numpy(self.worlds.observe(which))
 
     def close(self) -> None:
         """Ends the physics threads."""
@@ -228,7 +238,7 @@ class MujocoVecEnv:
         self._steps[who] = 0
         self._ended[who] = False
         self._observation = self._observation.copy()
-        self._observation[who] = self.worlds.observe(who)
+        self._observation[who] = self._observe(who)
 
 
 def make_env(
@@ -244,7 +254,7 @@ def make_env(
     observation: str = "state",
     camera: Mapping[str, Any] | None = None,
     **task_options: object,
-) -> MujocoVecEnv | PointsVecEnv:
+) -> TaskVecEnv | PointsVecEnv:
     """The MuJoCo engine's vector environment.
 
     Args:
@@ -275,5 +285,5 @@ def make_env(
         objects=objects,
         **task_options,
     )
-    env = MujocoVecEnv(task, worlds, autoreset)
+    env = TaskVecEnv(task, worlds, autoreset)
     return env if observation == "state" else PointsVecEnv(env, from_mapping(PointCameraConfig, camera or {}))

@@ -1,17 +1,19 @@
 """N worlds of a task: the engine, the simulated arm driver, disturbances, and the task's state.
 
 The vector environment and the simulation node (with one world) both stand on this class. It takes what the
-command gate publishes, palm target and finger targets, and does what the drivers do with it.
+command gate publishes, palm target and finger targets, and does what the drivers do with it. It runs on the
+arrays of whatever engine it is given (`rfs_sim.seam`).
 """
 
 import dataclasses
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rfs_core import control, robot, tasks
+from rfs_core import arrays, control, robot, tasks
+from rfs_core.arrays import Array
 from rfs_core.kinematics import ArmKinematics
 from rfs_core.scene import EpisodeStart
 from rfs_core.se3 import Pose
@@ -22,9 +24,7 @@ from rfs_sim.engine import MujocoEngine, Substeps
 from rfs_sim.hand_kinematics import HandKinematics
 from rfs_sim.mjcf import SceneConfig
 from rfs_sim.randomization import DISTURBANCE_JOINTS, DisturbanceConfig, draw_disturbance
-
-Array = NDArray[np.float64]
-
+from rfs_sim.seam import Engine, EngineError, EngineFactory, rows
 
 CARRYING_NOSLIP = 2
 """`SceneConfig.noslip` of tasks in which an object is carried."""
@@ -34,7 +34,8 @@ class Worlds:
     """Batched task worlds.
 
     Attributes:
-        engine: the physics; `engine.models[i]` and `engine.copy_into(i, data)` serve cameras.
+        engine: the physics; `engine.models[i]` and `engine.copy_into(i, data)` of the CPU engine serve
+            cameras.
         task: the task's module.
         state: the worlds now, as the task and policies see them. A new object after every reset and step.
         target: palm target that the arm follows.
@@ -52,6 +53,7 @@ class Worlds:
         threads: int = 1,
         world: str = "training",
         objects: str = "seen",
+        engine: EngineFactory | None = None,
         **task_options: object,
     ) -> None:
         """
@@ -60,9 +62,10 @@ class Worlds:
             num_worlds: N.
             scene: what the worlds contain and the time step of the physics.
             disturbance: torque pulses on the joints; None: the default ones, of strength 1.
-            threads: of the physics.
+            threads: of the CPU engine's physics.
             world: `training`, or `gap` (`rfs_sim.gap`).
             objects: `seen`, or in the gap world `unseen`.
+            engine: makes the physics; None: MuJoCo on the CPU.
             task_options: values of the task's configuration other than its defaults.
         """
         gap.check(world, objects)
@@ -76,7 +79,11 @@ class Worlds:
         self._gap = gap.Gap(objects) if world == "gap" else None
         if self._gap is not None and not scene.object_solids:
             scene = dataclasses.replace(scene, object_solids=gap.SPOOL)
-        self.engine = MujocoEngine(num_worlds, scene, threads)
+        if self._gap is not None and engine is not None:
+            raise EngineError("the gap world runs on engine mujoco only: choose it, or world training")
+        make = engine or partial(MujocoEngine, threads=threads)
+        physics: Engine = make(num_worlds, scene)
+        self.engine: Any = physics  # cameras and the gap world use more of the CPU engine than the seam has
         self.num_worlds = num_worlds
         self._drive: gap.GapDrive | None = None
         self.camera_error: gap.CameraError | None = None
@@ -88,16 +95,18 @@ class Worlds:
         self.disturbance = disturbance or DisturbanceConfig()
         self.kinematics = ArmKinematics()
         self._hand = HandKinematics()
-        n = num_worlds
+        n, x = num_worlds, self.engine.example
         self.starts: list[Any] = [None] * n
-        self.arm_target = np.zeros((n, 7))
-        self.hand_target = np.zeros((n, 16))
-        self.target = Pose(np.zeros((n, 3)), np.tile([1.0, 0.0, 0.0, 0.0], (n, 1)))
-        self._steps = np.zeros(n, dtype=np.int64)
-        self._held_steps = np.zeros(n, dtype=np.int64)
-        self._rest_height = np.zeros(n)
-        self._goal = np.zeros((n, 3))  # from the task's TARGET_BODY, where it has one
-        self._torque = np.zeros((n, self.task.MAX_EPISODE_STEPS, DISTURBANCE_JOINTS))
+        self.arm_target = arrays.zeros((n, 7), x)
+        self.hand_target = arrays.zeros((n, 16), x)
+        identity = arrays.of(np.tile([1.0, 0.0, 0.0, 0.0], (n, 1)), x)
+        self.target = Pose(arrays.zeros((n, 3), x), identity)
+        self._steps = arrays.of(np.zeros(n, dtype=np.int64), x)
+        self._held_steps = arrays.of(np.zeros(n, dtype=np.int64), x)
+        self._rest_height = arrays.zeros((n,), x)
+        self._goal = arrays.zeros((n, 3), x)  # from the task's TARGET_BODY, where it has one
+        self._torque = arrays.zeros((n, self.task.MAX_EPISODE_STEPS, DISTURBANCE_JOINTS), x)
+        self._each = arrays.of(np.arange(n), x)
         self.state = self._read()
 
     def reset(self, seed: int, episodes: Iterable[int], worlds: Iterable[int] | None = None) -> None:
@@ -108,51 +117,49 @@ class Worlds:
             episodes: which episode of that seed each world plays.
             worlds: which worlds; None: all of them.
         """
-        worlds = list(range(self.num_worlds) if worlds is None else worlds)
-        self._keep_states()
-        for world, episode in zip(worlds, episodes, strict=True):
+        worlds = [int(w) for w in (range(self.num_worlds) if worlds is None else worlds)]
+        starts, torques = [], []
+        for _, episode in zip(worlds, episodes, strict=True):
             rng = episode_rng(seed, int(episode), "reset")
             start = self.task.draw_episode(rng, self.task_config)
             if self._gap is not None:
-                stream = episode_rng(seed, int(episode), gap.STREAM)
-                start = self._gap.alter(start, stream, bool(self.task.OBJECT_SOLIDS))
-            self._start(world, start)
-            self._torque[world] = draw_disturbance(
-                episode_rng(seed, int(episode), "disturbance"), len(self._torque[world]), self.disturbance
-            )
-        self._started(worlds)
+                other = episode_rng(seed, int(episode), gap.STREAM)
+                start = self._gap.alter(start, other, bool(self.task.OBJECT_SOLIDS))
+            starts.append(start)
+            stream = episode_rng(seed, int(episode), "disturbance")
+            torques.append(draw_disturbance(stream, self._torque.shape[1], self.disturbance))
+        if worlds:
+            self._start(worlds, starts, rows(torques))
 
     def begin(self, starts: Iterable[EpisodeStart]) -> None:
         """Puts every world into a start of the caller's making, without disturbances."""
-        self._keep_states()
-        for world, start in enumerate(starts):
-            self._start(world, start)
-        self._torque[:] = 0.0
-        self._started(list(range(self.num_worlds)))
+        starts = list(starts)
+        torques = np.zeros((len(starts), *self._torque.shape[1:]))
+        self._start(list(range(len(starts))), starts, torques)
 
-    def _keep_states(self) -> None:
-        """States handed out before keep their values."""
-        self.arm_target, self.hand_target = self.arm_target.copy(), self.hand_target.copy()
-        self._held_steps, self._rest_height = self._held_steps.copy(), self._rest_height.copy()
-        self._goal = self._goal.copy()
-
-    def _start(self, world: int, start: EpisodeStart) -> None:
-        self.engine.reset(world, start)
-        self.starts[world] = start
-        self.arm_target[world] = start.arm_position if start.arm_target is None else start.arm_target
+    def _start(self, worlds: list[int], starts: list[EpisodeStart], torques: Array) -> None:
+        # States handed out before keep their values: what they share is copied before it is written.
+        self.arm_target, self.hand_target = arrays.copy(self.arm_target), arrays.copy(self.hand_target)
+        self._held_steps, self._rest_height = arrays.copy(self._held_steps), arrays.copy(self._rest_height)
+        self._goal = arrays.copy(self._goal)
+        self.engine.reset(worlds, starts)
+        for world, start in zip(worlds, starts, strict=True):
+            self.starts[world] = start
+        x, body = self.engine.example, self.task.TARGET_BODY
+        goal = rows(s.goal_position - s.bodies[body].position if body else s.goal_position for s in starts)
+        arm = rows(s.arm_position if s.arm_target is None else s.arm_target for s in starts)
+        which = arrays.of(np.array(worlds), x)
+        self.arm_target[which] = arrays.of(arm, x)
         # Where the gate begins, too: from the joints it measures when it is armed.
-        self.hand_target[world] = start.hand_position
-        self._rest_height[world] = start.object_position[2]
-        self._goal[world] = start.goal_position
-        if self.task.TARGET_BODY:
-            self._goal[world] -= start.bodies[self.task.TARGET_BODY].position
-
-    def _started(self, worlds: list[int]) -> None:
-        self._steps[worlds] = 0
-        self._held_steps[worlds] = 0
+        self.hand_target[which] = arrays.of(rows(s.hand_position for s in starts), x)
+        self._rest_height[which] = arrays.of(rows(s.object_position[2] for s in starts), x)
+        self._goal[which] = arrays.of(goal, x)
+        self._torque[which] = arrays.of(torques, x)
+        self._steps[which] = 0
+        self._held_steps[which] = 0
         self.state = self._read()
-        self.target.position[worlds] = self.state.palm.position[worlds]
-        self.target.quaternion[worlds] = self.state.palm.quaternion[worlds]
+        self.target.position[which] = self.state.palm.position[which]
+        self.target.quaternion[which] = self.state.palm.quaternion[which]
         if self._drive is not None:
             held = [s.hand_position if s.hand_target is None else s.hand_target for s in self.starts]
             self._drive.start(worlds, self.target, np.array(held))
@@ -165,21 +172,31 @@ class Worlds:
             hand_target: rad. Shape: (N, 16)
             disturbed: False leaves the episode's disturbances out (a world that no episode is played in).
         """
-        self.target = Pose(target.position.copy(), target.quaternion.copy())
-        self.hand_target = hand_target = hand_target.copy()
+        self.engine.step(*self.targets(target, hand_target, disturbed))
+        self.stepped()
+
+    def targets(
+        self, target: Pose, hand_target: Array, disturbed: bool = True
+    ) -> tuple[Array, Array, Array | None]:
+        """What the engine's `step` takes for these targets; for an engine whose own loop calls it."""
+        self.target = Pose(arrays.copy(target.position), arrays.copy(target.quaternion))
+        self.hand_target = hand_target = arrays.copy(hand_target)
         hand = hand_target
         if self._drive is not None:
             target, hand = self._drive.drive(target, hand)
         self.arm_target = control.track(self.kinematics, self.arm_target, self.state.arm_position, target)
         torque = None
         if disturbed:
-            now = np.minimum(self._steps, self._torque.shape[1] - 1)
-            torque = self._torque[np.arange(self.num_worlds), now]
-        self.engine.step(self.arm_target, hand, torque)
-        self._steps += 1
+            now = self._steps.clip(None, self._torque.shape[1] - 1)
+            torque = self._torque[self._each, now]
+        return self.arm_target, hand, torque
+
+    def stepped(self) -> None:
+        """Reads the state after a control step, and counts for how long the task's condition has held."""
+        self._steps = self._steps + 1
         self.state = self._read()
         holds = self.task.momentary_success(self.state, self.task_config) & ~self.engine.unstable
-        self._held_steps = np.where(holds, self._held_steps + 1, 0)
+        self._held_steps = arrays.namespace(holds).where(holds, self._held_steps + 1, 0)
         self.state.held_steps = self._held_steps
 
     @property
@@ -187,11 +204,10 @@ class Worlds:
         """The state as drivers and perception report it; in the training world that is the state itself."""
         return self.state if self.camera_error is None else self.camera_error.seen(self.state)
 
-    def observe(self, worlds: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
-        """What a state policy sees of some worlds; None: of all. Shape: (N, O)"""
+    def observe(self, worlds: Array | None = None) -> Array:
+        """What a state policy sees of some worlds; None: of all. Shape: (N, O), float32"""
         seen = self.seen if worlds is None else self.seen.take(worlds)
-        observation: NDArray[np.float32] = self.task.observe(seen)
-        return observation
+        return self.task.observe(seen)
 
     def substep_states(self) -> Substeps:
         """Joint states within the last control step."""
@@ -202,29 +218,26 @@ class Worlds:
         self.engine.close()
 
     def _read(self) -> WorldState:
-        qpos, qvel, index = self.engine.qpos, self.engine.qvel, self.engine.index
-        arm = qpos[:, index.arm_qpos]
-        hand = qpos[:, index.hand_qpos]
-        palm = self.kinematics.forward(arm)
-        bodies = self.engine.bodies()
+        measured = self.engine.read()
+        palm = self.kinematics.forward(measured.arm_position)
         goal = self._goal
         if self.task.TARGET_BODY:
-            goal = goal + bodies[self.task.TARGET_BODY].pose.position
+            goal = goal + measured.bodies[self.task.TARGET_BODY].pose.position
         return WorldState(
-            time=self._steps * robot.CONTROL_DT,
-            arm_position=arm,
-            arm_velocity=qvel[:, index.arm_dof],
+            time=arrays.number(self._steps, self.engine.example) * robot.CONTROL_DT,
+            arm_position=measured.arm_position,
+            arm_velocity=measured.arm_velocity,
             arm_target=self.arm_target,
-            hand_position=hand,
-            hand_velocity=qvel[:, index.hand_dof],
+            hand_position=measured.hand_position,
+            hand_velocity=measured.hand_velocity,
             hand_target=self.hand_target,
             palm=palm,
-            fingertip_position=self._hand.fingertips(palm, hand),
-            object_pose=Pose(qpos[:, index.object_qpos[:3]], qpos[:, index.object_qpos[3:]]),
-            object_velocity=qvel[:, index.object_dof],
+            fingertip_position=self._hand.fingertips(palm, measured.hand_position),
+            object_pose=measured.object_pose,
+            object_velocity=measured.object_velocity,
             object_rest_height=self._rest_height,
             goal_position=goal,
             contacts=self.engine.contacts,
             held_steps=self._held_steps,
-            bodies=bodies,
+            bodies=measured.bodies,
         )

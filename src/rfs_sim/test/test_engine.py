@@ -14,7 +14,7 @@ def started(num_worlds: int, **options: object) -> tuple[MujocoEngine, list[gras
     engine = MujocoEngine(num_worlds, **options)  # type: ignore[arg-type]
     starts = [grasp.draw_episode(episode_rng(0, i, "reset")) for i in range(num_worlds)]
     for i, start in enumerate(starts):
-        engine.reset(i, start)
+        engine.reset([i], [start])
     return engine, starts
 
 
@@ -69,7 +69,7 @@ def test_a_world_that_cannot_be_integrated_is_flagged_and_keeps_its_state() -> N
     assert engine.unstable.tolist() == [False, True, False]
     np.testing.assert_array_equal(engine.qpos[1], before)
     assert np.isfinite(engine.qpos).all()
-    engine.reset(1, starts[1])
+    engine.reset([1], [starts[1]])
     hold(engine, starts)
     assert not engine.unstable.any()
 
@@ -81,12 +81,12 @@ def test_contacts_name_the_parts_that_touch_the_object() -> None:
     engine.copy_into(0, data)
     half = starts[0].shape.half_height
     for site, expected in (("palm", 4), ("if_tip", 0)):
-        engine.reset(0, starts[0])
+        engine.reset([0], [starts[0]])
         normal = -data.site("palm").xmat.reshape(3, 3)[:, 2]
         engine.qpos[0, engine.index.object_qpos[:3]] = data.site(site).xpos + (0.5 * half) * normal
         hold(engine, starts)
         assert engine.contacts[0, expected], site
-    engine.reset(0, starts[0])
+    engine.reset([0], [starts[0]])
     assert not engine.contacts.any()
     hold(engine, starts)
     assert not engine.contacts.any()  # on the table, out of reach

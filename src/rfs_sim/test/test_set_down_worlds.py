@@ -13,14 +13,14 @@ from rfs_core.scene import Body, Solid
 from rfs_core.tasks import held, place, set_down, stack
 from rfs_sim import demonstrators, demos, held_starts, mjcf
 from rfs_sim.set_down_demonstrator import FLAWLESS, SetDownDemonstrator
-from rfs_sim.vec_env import MujocoVecEnv, make_env
+from rfs_sim.vec_env import TaskVecEnv, make_env
 from rfs_sim.world import World
 
 TASKS = ["stack", "place"]
 
 
 @pytest.fixture(scope="module")
-def envs() -> dict[str, MujocoVecEnv]:
+def envs() -> dict[str, TaskVecEnv]:
     return {task: make_env(task, 24, autoreset=False, disturbance=0.0) for task in TASKS}
 
 
@@ -52,7 +52,7 @@ def test_a_task_body_is_free_with_its_mass_or_fixed_or_only_seen() -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_an_episode_starts_with_the_brick_held_and_everything_at_rest(
-    task: str, envs: dict[str, MujocoVecEnv]
+    task: str, envs: dict[str, TaskVecEnv]
 ) -> None:
     env = envs[task]
     env.reset(0)
@@ -76,7 +76,7 @@ def test_an_episode_starts_with_the_brick_held_and_everything_at_rest(
     assert (set_down.beside(first) > 0.05).all()
 
 
-def test_the_goal_moves_with_the_platform(envs: dict[str, MujocoVecEnv]) -> None:
+def test_the_goal_moves_with_the_platform(envs: dict[str, TaskVecEnv]) -> None:
     env = envs["stack"]
     env.reset(1)
     worlds = env.worlds
@@ -90,7 +90,7 @@ def test_the_goal_moves_with_the_platform(envs: dict[str, MujocoVecEnv]) -> None
     )
 
 
-def test_the_mark_is_where_the_goal_is_and_nothing_touches_it(envs: dict[str, MujocoVecEnv]) -> None:
+def test_the_mark_is_where_the_goal_is_and_nothing_touches_it(envs: dict[str, TaskVecEnv]) -> None:
     env = envs["place"]
     env.reset(1)
     state = env.worlds.state
@@ -104,7 +104,7 @@ def test_the_mark_is_where_the_goal_is_and_nothing_touches_it(envs: dict[str, Mu
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_flawless_demonstrator_succeeds_and_one_with_an_offset_misses(
-    task: str, envs: dict[str, MujocoVecEnv]
+    task: str, envs: dict[str, TaskVecEnv]
 ) -> None:
     env = envs[task]
 

@@ -8,21 +8,21 @@ import pytest
 from rfs_core.errors import RfsError
 from rfs_core.tasks import UnknownTaskError
 from rfs_sim.demonstrator import GraspDemonstrator
-from rfs_sim.vec_env import ActionError, MujocoVecEnv, make_env
+from rfs_sim.vec_env import ActionError, TaskVecEnv, make_env
 
 A = 22
 
 
-def env_of(num_envs: int, **options: Any) -> MujocoVecEnv:
+def env_of(num_envs: int, **options: Any) -> TaskVecEnv:
     return make_env("grasp", num_envs, **options)
 
 
-def random_chunk(rng: np.random.Generator, env: MujocoVecEnv, horizon: int = 2) -> np.ndarray:
+def random_chunk(rng: np.random.Generator, env: TaskVecEnv, horizon: int = 2) -> np.ndarray:
     spec = env.action_spec
     return rng.uniform(spec.low, spec.high, size=(horizon, A))
 
 
-def lose_object(env: MujocoVecEnv, which: int) -> None:
+def lose_object(env: TaskVecEnv, which: int) -> None:
     engine = env.worlds.engine
     engine.qpos[which, engine.index.object_qpos[0]] += 0.5
 
