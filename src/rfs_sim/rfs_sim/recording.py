@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ class Recording:
         self._config = config
         self.folder = Path(config.run_dir).expanduser() if config.run_dir else None
         self._log: EpisodeLog | None = None
+        # Steps may come in another thread than the end of the episode.
+        self._rows = threading.Lock()
         self._over = False
         self._succeeded = False
         self._name = ""
@@ -83,21 +86,22 @@ class Recording:
             outcome: The task's judgement of it.
             missed: The targets of the step had not arrived.
         """
-        if self._log is None or self._over:
-            return
-        self._log.add_step(
-            arm_target_position=world.applied_target.position[0],
-            arm_target_quaternion=world.applied_target.quaternion[0],
-            hand_target=world.hand_target[0],
-            reward=outcome.total,
-            success=outcome.success,
-            missed=missed,
-        )
-        self._log.add_state(stamp_ns, world.state)
-        self._over = outcome.terminated or self._log.steps >= world.max_episode_steps
-        self._succeeded = outcome.success and not outcome.terminated
-        if self._model is not None:
-            self._frame(world)
+        with self._rows:
+            if self._log is None or self._over:
+                return
+            self._log.add_step(
+                arm_target_position=world.applied_target.position[0],
+                arm_target_quaternion=world.applied_target.quaternion[0],
+                hand_target=world.hand_target[0],
+                reward=outcome.total,
+                success=outcome.success,
+                missed=missed,
+            )
+            self._log.add_state(stamp_ns, world.state)
+            self._over = outcome.terminated or self._log.steps >= world.max_episode_steps
+            self._succeeded = outcome.success and not outcome.terminated
+            if self._model is not None:
+                self._frame(world)
 
     def name(self, name: str) -> None:
         """The episode's id, once it is known."""
@@ -123,14 +127,15 @@ class Recording:
         Raises:
             EpisodeLogError: the file cannot be written.
         """
-        log, self._log = self._log, None
-        if log is None:
-            return None
-        if self._model is not None and self._last is not None and self._video is not None:
-            colour = GOOD if outcome == "success" else BAD
-            last = Snapshot(self._model, self._last.qpos, f"{self._caption}: {outcome}", colour)
-            self._video.submit(Job(last, repeat=END_FRAMES, essential=True))
-            self._model = self._last = None
+        with self._rows:
+            log, self._log = self._log, None
+            if log is None:
+                return None
+            if self._model is not None and self._last is not None and self._video is not None:
+                colour = GOOD if outcome == "success" else BAD
+                last = Snapshot(self._model, self._last.qpos, f"{self._caption}: {outcome}", colour)
+                self._video.submit(Job(last, repeat=END_FRAMES, essential=True))
+                self._model = self._last = None
         if self.folder is None or log.steps == 0:
             return None
         return log.save(self.folder / "episodes", self._name, id=self._name, outcome=outcome, reason=reason)

@@ -1,5 +1,7 @@
 """What is kept of an episode is complete or not there at all, and says what it is."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,28 @@ def test_rows_are_copies_of_the_state_and_not_the_state(world, tmp_path):
     _, arrays = episode_log.load(recording.end("aborted", ""))
     np.testing.assert_array_equal(arrays["hand_position"][0], first)
     assert np.abs(arrays["hand_position"][1] - first).max() > 0.01
+
+
+def test_an_episode_that_ends_in_another_thread_within_a_step_keeps_the_whole_step(world, tmp_path):
+    """As on the emulated robot: steps in the arm's thread, the end in the node's."""
+    recording = Recording(SimConfig(run_dir=str(tmp_path)), fps=20.0)
+    record(recording, world, steps=2)
+    ended = []
+    end = threading.Thread(target=lambda: ended.append(recording.end("failure", "")))
+
+    class Interrupting:
+        """The world; whoever looks at its state lets the end happen meanwhile."""
+
+        def __getattr__(self, name):
+            if name == "state" and not end.ident:
+                end.start()
+                end.join(0.2)  # it waits for the step, or it is over already
+            return getattr(world, name)
+
+    recording.step(200, Interrupting(), world.outcome(), missed=False)
+    end.join(10.0)
+    _, arrays = episode_log.load(ended[0])
+    assert (len(arrays["reward"]), len(arrays["stamp"])) == (3, 4)
 
 
 def test_steps_after_the_time_limit_are_not_part_of_the_episode(world, tmp_path):
