@@ -19,7 +19,13 @@ class RealSenseConfig(CameraConfig):
     )
     points: bool = param(True, doc="Publish perception/points.")
     points_count: int = param(1024, doc="Points of a cloud; always the same.", low=1, high=100_000)
-    points_period: int = param(2, doc="A cloud of every so many frames.", low=1, high=100)
+    points_period: int = param(
+        1,
+        doc="A cloud of every so many frames. With fewer than 30 a second a policy's answers grow so old "
+        "that the gate holds.",
+        low=1,
+        high=100,
+    )
     images: bool = param(True, doc="Publish camera/color/compressed, camera/depth and camera/camera_info.")
     images_period: int = param(3, doc="Images of every so many frames.", low=1, high=100)
     jpeg_quality: int = param(90, doc="Of the colour image.", low=1, high=100)
