@@ -17,20 +17,13 @@ import os
 import time
 from pathlib import Path
 
-import yaml
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
-from launch.actions import (
-    DeclareLaunchArgument,
-    GroupAction,
-    IncludeLaunchDescription,
-    OpaqueFunction,
-    RegisterEventHandler,
-)
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler
 from launch.event_handlers import OnProcessExit
-from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
+
+from rfs_ros.launching import fail, included, refuse_unknown_arguments, refuse_unknown_nodes, text
 
 NODES = ["correction_node", "spacemouse_node"]
 SCRIPTED = ["grasp", "kit", "place", "stack"]
@@ -124,7 +117,7 @@ def generate_launch_description():
 def bring_up(context):
     """Check the arguments, include the deployment, start the device and its law."""
     given = dict(context.launch_configurations)
-    refuse_unknown_arguments(given)
+    refuse_unknown_arguments(given, ARGUMENTS, "collect_corrections.launch.py")
     person = given["device"] != "scripted"
     if not person and given["robot"] != "sim":
         raise RuntimeError(
@@ -137,7 +130,7 @@ def bring_up(context):
             f"{', '.join(SCRIPTED)}"
         )
     if given["corrections_file"]:
-        refuse_unknown_nodes(given["corrections_file"])
+        refuse_unknown_nodes("corrections_file", given["corrections_file"], NODES)
     given["world"] = given["world"] or ("gap" if given["robot"] == "sim" else "training")
     given["real_time_factor"] = given["real_time_factor"] or ("1.0" if person else "0")
     given["run_dir"] = str(
@@ -163,9 +156,9 @@ def bring_up(context):
         "rfs_control",
         "correction_node",
         {
-            **{name: ParameterValue(given[name], value_type=str) for name in ("device", "task")},
+            **{name: text(given[name]) for name in ("device", "task")},
             # Where this launch was started in a terminal, that one's keys are taken.
-            **({"terminal": ParameterValue(os.ttyname(0), value_type=str)} if os.isatty(0) else {}),
+            **({"terminal": text(os.ttyname(0))} if os.isatty(0) else {}),
         },
     )
     device = [node("rfs_drivers", "spacemouse_node", {})] if given["device"] == "spacemouse" else []
@@ -184,45 +177,13 @@ def deployment(given):
     """deploy.launch.py, recorded, that waits for the correction node."""
     arguments = {name: value for name, value in given.items() if name not in OWN}
     arguments |= {"record": "true", "corrections": "true"}
-    source = PythonLaunchDescriptionSource(str(Path(__file__).with_name("deploy.launch.py")))
-    included = IncludeLaunchDescription(source, launch_arguments=arguments.items())
-    return GroupAction([included], scoped=True, forwarding=False)
+    return included(Path(__file__).with_name("deploy.launch.py"), arguments)
 
 
 def ended(event, context):
     """Without the device or its law nothing can be corrected: the launch ends with exit code 1."""
     if context.is_shutdown:
         return []
-    sentence = f"{event.process_name} ended with exit code {event.returncode}: corrections are not possible"
-
-    def fail(context):
-        raise RuntimeError(sentence)
-
-    return [OpaqueFunction(function=fail)]
-
-
-def refuse_unknown_arguments(given):
-    """ROS itself accepts any name:=value silently."""
-    known = [argument.name for argument in ARGUMENTS]
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise RuntimeError(
-            f"unknown argument {', '.join(unknown)}; collect_corrections.launch.py knows {', '.join(known)} "
-            "(--show-args describes them)"
-        )
-
-
-def refuse_unknown_nodes(path):
-    """ROS itself ignores the parameters of nodes that do not exist."""
-    try:
-        blocks = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RuntimeError(f"corrections_file:={path} cannot be read: {error}") from error
-    if not isinstance(blocks, dict):
-        raise RuntimeError(f"corrections_file:={path} is not a mapping of node names to parameters")
-    unknown = [block for block in blocks if str(block).rpartition("/")[2] not in [*NODES, "**", "*"]]
-    if unknown:
-        raise RuntimeError(
-            f"corrections_file:={path} has parameters for {', '.join(map(str, unknown))}; the nodes are "
-            f"{', '.join(NODES)}: write /**/NODE so that every namespace matches"
-        )
+    return [
+        fail(f"{event.process_name} ended with exit code {event.returncode}: corrections are not possible")
+    ]

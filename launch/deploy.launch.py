@@ -25,8 +25,6 @@ from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
-    GroupAction,
-    IncludeLaunchDescription,
     OpaqueFunction,
     RegisterEventHandler,
     Shutdown,
@@ -34,12 +32,22 @@ from launch.actions import (
 )
 from launch.event_handlers import OnProcessExit, OnProcessStart
 from launch.events import matches_action
-from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
+
+from rfs_ros.launching import (
+    chosen_checkpoint,
+    fail,
+    included,
+    number,
+    refuse_unknown_arguments,
+    refuse_unknown_nodes,
+    robot_file,
+    text,
+)
 
 TASKS = ["grasp", "kit", "pinch", "place", "pour", "power", "push_grasp", "stack"]
 NODES = ["sim_node", "gate_node", "policy_node", "episode_manager", "recorder_node", "realsense_node"]
@@ -170,7 +178,7 @@ def generate_launch_description():
 def bring_up(context):
     """Check the arguments and start the nodes."""
     given = context.launch_configurations
-    refuse_unknown_arguments(given)
+    refuse_unknown_arguments(given, ARGUMENTS, "deploy.launch.py")
     simulated = given["robot"] == "sim"
     if not simulated and given["world"] != "training":
         raise RuntimeError(f"world:={given['world']} is a world of the simulation: needs robot:=sim")
@@ -188,7 +196,7 @@ def bring_up(context):
     if not simulated:
         params_files.append(str(robot_file(given["robot"], given["robot_file"], robots)))
     if given["params_file"]:
-        refuse_unknown_nodes(given["params_file"])
+        refuse_unknown_nodes("params_file", given["params_file"], [*NODES, *ROBOT_NODES])
         params_files.append(given["params_file"])
 
     def asked(**values):
@@ -226,7 +234,7 @@ def bring_up(context):
     }
     policy_parameters = {
         "tick_source": tick_source,
-        "checkpoint": text(Path(checkpoint).absolute()),
+        "checkpoint": text(checkpoint),
         **task,
         **asked(a0=text(given["a0"]), observation=text(given["observation"])),
     }
@@ -260,7 +268,7 @@ def bring_up(context):
         Node,
         "rfs_data",
         "recorder_node",
-        {"folder": text(run_dir / "bags"), "checkpoint": text(Path(checkpoint).absolute())},
+        {"folder": text(run_dir / "bags"), "checkpoint": text(checkpoint)},
     )
     drivers = [] if simulated else [robot_and_drivers(given, asked, run_dir, plugged)]
     world = [each for each in (sim, camera) if each is not None]
@@ -328,24 +336,7 @@ def robot_and_drivers(given, asked, run_dir, plugged):
     arguments = {**{name: given[name] for name in passed}, **own, "run_dir": str(run_dir)}
     if plugged:
         arguments["camera_link"] = plugged["source"].value.removeprefix("emulated:")
-    source = PythonLaunchDescriptionSource(str(Path(__file__).with_name("robot.launch.py")))
-    included = IncludeLaunchDescription(source, launch_arguments=arguments.items())
-    return GroupAction([included], scoped=True, forwarding=False)
-
-
-def robot_file(robot, asked, folder):
-    """Path of the robot's parameters: the file asked for, or one of those shipped."""
-    shipped = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-    names = [name for name in shipped if (name == "emulated") == (robot == "emulated")]
-    asked = asked or ("emulated" if robot == "emulated" else "")
-    if asked in names:
-        return shipped[asked]
-    if asked in shipped or not Path(asked).is_file():
-        raise RuntimeError(
-            f"robot:={robot} robot_file:={asked or '(nothing)'} cannot be used; shipped for it: "
-            f"{', '.join(names)}, or give a YAML file"
-        )
-    return Path(asked).absolute()
+    return included(Path(__file__).with_name("robot.launch.py"), arguments)
 
 
 def end_with(manager, *needed):
@@ -417,73 +408,3 @@ def bring_up_policy(policy):
         ),
         RegisterEventHandler(OnProcessExit(target_action=policy, on_exit=policy_ended)),
     ]
-
-
-def fail(sentence):
-    """An action that ends the launch with exit code 1 and this sentence."""
-
-    def raise_it(context):
-        raise RuntimeError(sentence)
-
-    return OpaqueFunction(function=raise_it)
-
-
-def text(value):
-    """A parameter that stays a text even where it reads like a number."""
-    return ParameterValue(str(value), value_type=str)
-
-
-def number(given, name, kind):
-    """The value of an argument as a number >= 0."""
-    words = {int: "a whole number", float: "a number"}[kind]
-    try:
-        value = kind(given[name])
-    except ValueError:
-        value = None
-    if value is None or not 0 <= value < float("inf"):
-        raise RuntimeError(f"{name}:={given[name]} cannot be used: needs {words} >= 0")
-    return value
-
-
-def chosen_checkpoint(asked, shipped, task, points):
-    """Path of the checkpoint: the one asked for, or one of those shipped with the task."""
-    known = ("points",) if points else ("rfs", "base")
-    kinds = [kind for kind in known if (shipped / f"{task}_{kind}.safetensors").exists()]
-    if asked in ("", *known):
-        kind = asked or next(iter(kinds), known[-1])
-        if kind not in kinds:
-            raise RuntimeError(
-                f"no {kind} checkpoint is shipped for task {task}; shipped: {', '.join(kinds) or 'none'}. "
-                "Give a file: checkpoint:=FILE"
-            )
-        return shipped / f"{task}_{kind}.safetensors"
-    return Path(asked)
-
-
-def refuse_unknown_arguments(given):
-    """ROS itself accepts any name:=value silently."""
-    known = [argument.name for argument in ARGUMENTS]
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise RuntimeError(
-            f"unknown argument {', '.join(unknown)}; deploy.launch.py knows {', '.join(known)} "
-            "(--show-args describes them)"
-        )
-
-
-def refuse_unknown_nodes(path):
-    """ROS itself ignores the parameters of nodes that do not exist."""
-    try:
-        blocks = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RuntimeError(f"params_file:={path} cannot be read: {error}") from error
-    if not isinstance(blocks, dict):
-        raise RuntimeError(f"params_file:={path} is not a mapping of node names to parameters")
-    known = [*NODES, *ROBOT_NODES, "**", "*"]
-    unknown = [block for block in blocks if str(block).rpartition("/")[2] not in known]
-    if unknown:
-        raise RuntimeError(
-            f"params_file:={path} has parameters for {', '.join(map(str, unknown))}; "
-            f"the nodes are {', '.join([*NODES, *ROBOT_NODES])}: "
-            "write /**/NODE so that every namespace matches"
-        )

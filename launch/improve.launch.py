@@ -14,18 +14,11 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
-from launch.actions import (
-    DeclareLaunchArgument,
-    GroupAction,
-    IncludeLaunchDescription,
-    OpaqueFunction,
-    RegisterEventHandler,
-    Shutdown,
-)
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler, Shutdown
 from launch.event_handlers import OnProcessExit
-from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
+
+from rfs_ros.launching import chosen_checkpoint, fail, included, number, refuse_unknown_arguments, text
 
 ARGUMENTS = [
     DeclareLaunchArgument("rounds", default_value="2", description="How often to collect, train and load."),
@@ -97,11 +90,11 @@ def generate_launch_description():
 def bring_up(context):
     """Check the arguments, start collecting on demand and the node that demands it."""
     given = context.launch_configurations
-    refuse_unknown_arguments(given)
+    refuse_unknown_arguments(given, ARGUMENTS, "improve.launch.py")
     rounds, episodes, evaluation_episodes = (
-        number(given, name, 1) for name in ("rounds", "episodes", "evaluation_episodes")
+        number(given, name, int, 1) for name in ("rounds", "episodes", "evaluation_episodes")
     )
-    seed = number(given, "seed", 0)
+    seed = number(given, "seed", int)
     share = Path(get_package_share_directory("rfs_bringup"))
     points = given["observation"] == "points"
     checkpoint = chosen_checkpoint(given["checkpoint"], share / "checkpoints", given["task"], points)
@@ -142,11 +135,9 @@ def bring_up(context):
         "run_dir": str(run_dir),
         "device": "scripted",
     }
-    source = PythonLaunchDescriptionSource(str(Path(__file__).with_name("collect_corrections.launch.py")))
-    collect = IncludeLaunchDescription(source, launch_arguments=arguments.items())
     return [
         RegisterEventHandler(OnProcessExit(target_action=improve, on_exit=ended)),
-        GroupAction([collect], scoped=True, forwarding=False),
+        included(Path(__file__).with_name("collect_corrections.launch.py"), arguments),
         improve,
     ]
 
@@ -157,53 +148,4 @@ def ended(event, context):
         return []
     if event.returncode == 0:
         return [Shutdown(reason="all rounds are done")]
-
-    def fail(context):
-        raise RuntimeError(
-            f"the loop was not finished (exit code {event.returncode}); improve says why, above"
-        )
-
-    return [OpaqueFunction(function=fail)]
-
-
-def chosen_checkpoint(asked, shipped, task, points):
-    """Path of the checkpoint: the one asked for, or what deploy.launch.py takes of those shipped."""
-    known = ["points"] if points else ["rfs", "base"]
-    kinds = [asked] if asked in known else known
-    files = (
-        [Path(asked)] if asked not in ("", *kinds) else [shipped / f"{task}_{k}.safetensors" for k in kinds]
-    )
-    found = [file.absolute() for file in files if file.is_file()]
-    if not found:
-        raise RuntimeError(
-            f"checkpoint:={asked or '(nothing)'} of task {task}: there is no {', '.join(map(str, files))}. "
-            "Give a file: checkpoint:=FILE"
-        )
-    return found[0]
-
-
-def text(value):
-    """A parameter that stays a text even where it reads like a number."""
-    return ParameterValue(str(value), value_type=str)
-
-
-def number(given, name, least):
-    """The value of an argument as a whole number."""
-    try:
-        value = int(given[name])
-    except ValueError:
-        value = None
-    if value is None or value < least:
-        raise RuntimeError(f"{name}:={given[name]} cannot be used: needs a whole number >= {least}")
-    return value
-
-
-def refuse_unknown_arguments(given):
-    """ROS itself accepts any name:=value silently."""
-    known = [argument.name for argument in ARGUMENTS]
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise RuntimeError(
-            f"unknown argument {', '.join(unknown)}; improve.launch.py knows {', '.join(known)} "
-            "(--show-args describes them)"
-        )
+    return [fail(f"the loop was not finished (exit code {event.returncode}); improve says why, above")]

@@ -18,7 +18,8 @@ from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler
 from launch.event_handlers import OnProcessExit
 from launch_ros.actions import LifecycleNode, Node
-from launch_ros.parameter_descriptions import ParameterValue
+
+from rfs_ros.launching import fail, refuse_unknown_arguments, robot_file, text
 
 ARGUMENTS = [
     DeclareLaunchArgument(
@@ -54,6 +55,7 @@ def generate_launch_description():
 def bring_up(context):
     """Start devices and drivers."""
     given = context.launch_configurations
+    refuse_unknown_arguments(given, ARGUMENTS, "robot.launch.py")
     emulated = given["robot"] == "emulated"
     share = Path(get_package_share_directory("rfs_bringup")) / "config" / "robot"
     files = [str(robot_file(given["robot"], given["robot_file"], share))]
@@ -103,21 +105,6 @@ def bring_up(context):
     ]
 
 
-def robot_file(robot, asked, folder):
-    """Path of the robot's parameters: the file asked for, or one of those shipped."""
-    shipped = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-    names = [name for name in shipped if (name == "emulated") == (robot == "emulated")]
-    asked = asked or ("emulated" if robot == "emulated" else "")
-    if asked in names:
-        return shipped[asked]
-    if asked in shipped or not Path(asked).is_file():
-        raise RuntimeError(
-            f"robot:={robot} robot_file:={asked or '(nothing)'} cannot be used; shipped for it: "
-            f"{', '.join(names)}, or give a YAML file"
-        )
-    return Path(asked).absolute()
-
-
 def unused_place(files):
     """Address and port that no other emulated robot on this machine uses, but for what a file says."""
     pid = os.getpid() & 0x3FFF
@@ -134,14 +121,4 @@ def ended_too_early(event, context):
     """The end of a node is the end of the launch."""
     if context.is_shutdown:
         return []
-    sentence = f"{event.process_name} ended with exit code {event.returncode}"
-
-    def fail(context):
-        raise RuntimeError(sentence)
-
-    return [OpaqueFunction(function=fail)]
-
-
-def text(value):
-    """A parameter that stays a text even where it reads like a number."""
-    return ParameterValue(str(value), value_type=str)
+    return [fail(f"{event.process_name} ended with exit code {event.returncode}")]

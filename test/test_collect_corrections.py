@@ -156,7 +156,7 @@ def corrections_file(tmp_path, text):
         ("collect_corrections", {"episodes": "many"}, "episodes:=many cannot be used"),
         ("collect_corrections", {"objects": "unseen", "world": "training"}, "objects seen, or world gap"),
         ("improve", {"rounds": 0}, "rounds:=0 cannot be used: needs a whole number >= 1"),
-        ("improve", {"checkpoint": "no.safetensors"}, "there is no no.safetensors"),
+        ("improve", {"checkpoint": "no.safetensors"}, "no.safetensors cannot be used: there is no such file"),
         ("improve", {"turns": 2}, "(--show-args describes them)"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",

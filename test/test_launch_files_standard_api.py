@@ -48,6 +48,16 @@ STANDARD = {
     "launch_ros.substitutions": {"FindPackageShare"},
     "lifecycle_msgs.msg": {"State", "Transition"},
     "ament_index_python.packages": {"get_package_share_directory", "get_package_prefix"},
+    "rfs_ros.launching": {
+        "chosen_checkpoint",
+        "fail",
+        "included",
+        "number",
+        "refuse_unknown_arguments",
+        "refuse_unknown_nodes",
+        "robot_file",
+        "text",
+    },
 }
 """What may be imported from where."""
 
@@ -77,7 +87,9 @@ KEYWORDS = {
 }
 """Keyword arguments of what launch files call."""
 
-FILES = sorted((Path(__file__).parent.parent / "launch").glob("*.py"))
+ROOT = Path(__file__).parent.parent
+FILES = [*sorted((ROOT / "launch").glob("*.py")), ROOT / "src/rfs_ros/rfs_ros/launching.py"]
+"""Launch files, and what they share."""
 
 
 def problems(source: str) -> list[str]:
