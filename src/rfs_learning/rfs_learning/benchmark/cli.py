@@ -73,7 +73,9 @@ def parser() -> argparse.ArgumentParser:
         "--workers", type=_whole, default=os.cpu_count() or 1, help="cells at once on this machine"
     )
     made.add_argument("--ray-address", help="run the cells on this Ray cluster instead; OUT must be shared")
-    made.add_argument("--num-envs", type=_whole, default=256, help="environments side by side in a cell")
+    made.add_argument(
+        "--num-envs", type=_whole, help="environments side by side in a cell; default: each task's"
+    )
     made.add_argument("--episodes", type=_whole, default=1024, help="episodes of the final evaluation")
     made.add_argument("--diagnostic-episodes", type=_whole, default=256, help="episodes of each diagnostic")
     made.add_argument("--train-dt", type=float, help="s, physics step while training; default: each task's")
@@ -119,12 +121,15 @@ def matrix_of(arguments: argparse.Namespace) -> Matrix:
         bases,
         arguments.budget,
         {
-            "num_envs": arguments.num_envs,
             "episodes": arguments.episodes,
             "diagnostic_episodes": arguments.diagnostic_episodes,
             "engine": arguments.engine,
         }
-        | ({} if arguments.train_dt is None else {"train_dt": arguments.train_dt}),
+        | {
+            name: value
+            for name in ("train_dt", "num_envs")
+            if (value := getattr(arguments, name)) is not None
+        },
     )
 
 
