@@ -26,6 +26,9 @@ def load(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         PerceptionError: not such a file.
     """
     try:
+        # numpy takes whatever is no .npz for a pickle, and says so.
+        if path.is_file() and not zipfile.is_zipfile(path):
+            raise PerceptionError(f"arm states {path}: is no .npz with stamp_ns and position")
         with np.load(path, allow_pickle=False) as file:
             stamps, position = file["stamp_ns"].astype(np.int64), file["position"].astype(np.float64)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from rfs_perception import arm_file
 from rfs_perception.arm_history import ArmHistory
 from rfs_perception.errors import PerceptionError
 
@@ -48,3 +51,18 @@ def test_memory_is_bounded_and_a_clock_that_starts_anew_is_followed() -> None:
     assert len(states._stamps) == 101
     states.add(5 * MS, np.ones(7))
     np.testing.assert_array_equal(states.at(5 * MS), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "cannot be read"), (b'{"stamp_ns": []}', "is no .npz with stamp_ns and position")],
+    ids=["missing", "another kind of file"],
+)
+def test_a_file_without_arm_states_is_refused_by_name(
+    content: bytes | None, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "arm.npz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(PerceptionError, match=reason):
+        arm_file.load(path)

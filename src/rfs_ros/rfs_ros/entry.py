@@ -9,17 +9,23 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import sys
 
 
 def run_main(module: str) -> None:
-    """Import `module` and call its `main()`; a signal before that sets its handlers ends the process."""
+    """Import `module` and call its `main()`; a signal before that sets its handlers ends the process.
+
+    Raises:
+        SystemExit: with the exit code that `main()` returns, where it returns one that is not 0.
+    """
 
     def end(signum: int, frame: object) -> None:
         os._exit(0)
 
     signal.signal(signal.SIGINT, end)
     signal.signal(signal.SIGTERM, end)
-    importlib.import_module(module).main()
+    if code := importlib.import_module(module).main():
+        sys.exit(code)
 
 
 def container() -> None:

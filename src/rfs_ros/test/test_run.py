@@ -85,3 +85,11 @@ def test_a_defect_keeps_its_traceback(tmp_path: Path) -> None:
     assert process.returncode == 1
     assert out == "closed\n"
     assert "ZeroDivisionError" in err
+
+
+@pytest.mark.parametrize("code", [0, 1, None])
+def test_an_entry_point_ends_with_the_code_that_main_returns(tmp_path: Path, code: int | None) -> None:
+    (tmp_path / "somebody.py").write_text(f"def main():\n    return {code}\n")
+    run = "from rfs_ros.entry import run_main; run_main('somebody')"
+    done = subprocess.run([sys.executable, "-c", run], cwd=tmp_path, timeout=120)
+    assert done.returncode == (code or 0)

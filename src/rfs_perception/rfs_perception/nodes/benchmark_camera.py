@@ -42,9 +42,15 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--seconds", type=float, default=300.0, help="length of each part")
     p.add_argument("--record-seconds", type=float, default=20.0, help="length of the recording")
-    p.add_argument("--size", default="640x480", help="width x height, pixels")
+    p.add_argument("--size", type=size, default=(640, 480), help="pixels, such as 640x480")
     p.add_argument("--json", type=Path, default=None, help="where to write the figures")
     return p
+
+
+def size(text: str) -> tuple[int, int]:
+    """Width and height, from such as 640x480."""
+    width, height = text.split("x")
+    return int(width), int(height)
 
 
 class Watch:
@@ -132,7 +138,7 @@ def measure(seconds: float, **parameters: object) -> dict[str, Any]:
 
 def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Both parts."""
-    width, height = (int(n) for n in arguments.size.split("x"))
+    width, height = arguments.size
     # A camera 0.9 m above the table that looks straight down, as the emulated one shows it.
     where = folder / "camera.json"
     calibration.save(
@@ -159,7 +165,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
     camera = subprocess.Popen(
         [sys.executable, "-m", "rfs_drivers.emulated.camera_main", "--link", str(link)]
-        + ["--size", arguments.size, "--end-with-input"],
+        + ["--size", f"{width}x{height}", "--end-with-input"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
     )
@@ -192,7 +198,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = Path(tempfile.mkdtemp(prefix="camera_"))
     try:
         figures = run(arguments, folder)
-    except (RfsError, ValueError) as error:
+    except RfsError as error:
         print(f"benchmark_camera: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
