@@ -75,6 +75,13 @@ class FrankaConfig:
         low=0.02,
         high=0.5,
     )
+    torque_share: float = param(
+        0.8,
+        doc="Share of the joints' largest torques that stiffness and damping may ask for: of a setpoint that "
+        "asks for more, as of an arm that is kept from it by a table, only a part is handed on.",
+        low=0.2,
+        high=0.95,
+    )
     max_delta_tau: float = param(
         1.0,
         doc="Largest change of a joint torque in 1 ms; robots abort motions above 1.",

@@ -25,12 +25,16 @@ from rfs_core import robot, se3
 from rfs_core.se3 import Array, Pose
 from rfs_drivers.errors import DriverError
 from rfs_drivers.franka_config import FrankaConfig
+from rfs_drivers.franka_effort import Impedance, bearable_share
 from rfs_drivers.franka_faults import Cause, Fault, classify
 from rfs_drivers.franka_targets import Setpoint
 
 T = TypeVar("T")
 
 _FCI_PORT = 1337
+
+END_CONTROL_S = 4.0
+"""Patience with bringing the arm to rest, which takes a while; `call_timeout` where that is longer."""
 
 TOOL_TOLERANCE = 1e-3
 """m and of rotation matrix elements: how exactly the robot must report the tool frame it was told."""
@@ -95,6 +99,12 @@ def inverse_matrix(matrix: Array) -> Array:
     return inverse
 
 
+def _moved(pose: Pose, displacement: Array) -> Pose:
+    """A pose displaced by m and rad of the base frame. Shape: (6,)"""
+    turn = se3.quat_from_rotvec(displacement[None, 3:])
+    return Pose(pose.position + displacement[:3], se3.quat_multiply(turn, pose.quaternion))
+
+
 PALM_IN_FLANGE = pose_matrix(robot.PALM_IN_FLANGE)
 
 
@@ -130,8 +140,10 @@ def restored_scheduling() -> Iterator[None]:
 def break_connections(address: str, port: int = _FCI_PORT) -> int:
     """End every TCP connection of this process to address:port, so that calls waiting on it fail.
 
-    The descriptor is replaced (by /dev/null) before its connection is shut down: the library wakes up, finds
-    no socket, raises, and closes the descriptor in its own time; nothing of it can be reused meanwhile.
+    Shut down in both directions, and left open: the library finds it interrupted at its next look, raises as
+    for any lost connection, in its control thread as well, and closes the descriptor in its own time. (What
+    it finds instead of a socket ends the whole process there: an exception that its control thread lacks a
+    handler for.)
 
     Returns:
         The number of connections broken.
@@ -147,9 +159,6 @@ def break_connections(address: str, port: int = _FCI_PORT) -> int:
                 peer = other.getpeername() if other.family == socket.AF_INET else ("", 0)
                 if other.type != socket.SOCK_STREAM or peer[0] not in peers or peer[1] != port:
                     continue
-                nothing = os.open(os.devnull, os.O_RDWR)
-                os.dup2(nothing, number)
-                os.close(nothing)
                 other.shutdown(socket.SHUT_RDWR)
                 broken += 1
         except OSError:
@@ -224,7 +233,11 @@ class FrankaConnection:
         self._franky = _import_franky()
         self._watchdog = Watchdog(config.address)
         self._robot: Any = None
+        self._model: Any = None
         self._tracker: Any = None
+        self._impedance = Impedance.of(config)
+        self.borne = 1.0
+        """Share of the newest setpoint that the joints can bear."""
         self._is_set_up = False
         self._control_tasks: set[int] = set()
         self._mode_names: dict[Any, str] = {}
@@ -258,6 +271,7 @@ class FrankaConnection:
         self.drop()
         self._is_set_up = False
         self._robot = self._construct()
+        self._model = self._robot.model
         self.robots_made += 1
         try:
             state = self.read()
@@ -295,8 +309,7 @@ class FrankaConnection:
         config, franky = self._config, self._franky
         options: dict[str, Any] = {}
         if config.damping_ratio != 1.0:
-            stiffness = np.array([config.translational_stiffness] * 3 + [config.rotational_stiffness] * 3)
-            options["damping"] = 2.0 * config.damping_ratio * np.sqrt(stiffness)
+            options["damping"] = self._impedance.damping
         if config.posture_stiffness > 0.0:
             options["posture_task"] = franky.PostureTask(state.q, config.posture_stiffness)
         before = _tasks()
@@ -337,15 +350,29 @@ class FrankaConnection:
         return self._robot is not None and bool(self._robot.is_in_control)
 
     def follow(self, setpoint: Setpoint, state: RobotState) -> None:
-        """Hand a palm setpoint to the session."""
+        """Hand a palm setpoint to the session: as much of it as the joints can bear."""
         palm = pose_matrix(setpoint.pose)
         target = end_effector_of(palm, state.flange_to_end_effector)
-        feed = self._config.twist_feedforward
         arm = target[:3, 3] - palm[:3, 3]
-        linear = feed * (setpoint.linear + np.cross(setpoint.angular, arm))
+        linear = setpoint.linear + np.cross(setpoint.angular, arm)
+        twist = self._config.twist_feedforward * np.concatenate([linear, setpoint.angular])
         franky = self._franky
         with self._calling("follow"):
-            self._tracker.set_target(franky.Affine(target), franky.Twist(linear, feed * setpoint.angular))
+            jacobian = self._model.zero_jacobian(
+                franky.Frame.EndEffector,
+                state.q,
+                franky.Affine(state.flange_to_end_effector),
+                franky.Affine(),
+            )
+            impedance = self._impedance
+            measured = matrix_pose(state.end_effector)
+            error = se3.pose_error(matrix_pose(target), measured)[0]
+            error = np.clip(error, -impedance.clip, impedance.clip)
+            self.borne = bearable_share(error, twist, jacobian @ state.dq, jacobian, impedance)
+            if self.borne < 1.0:
+                target = pose_matrix(_moved(measured, self.borne * error))
+                twist = self.borne * twist
+            self._tracker.set_target(franky.Affine(target), franky.Twist(twist[:3], twist[3:]))
 
     def end_session(self) -> Fault | None:
         """End the session: bring the arm to rest, or find out why control has ended already."""
@@ -353,7 +380,7 @@ class FrankaConnection:
         if tracker is None:
             return None
         try:
-            with self._calling("end control", 4.0), restored_scheduling():
+            with self._calling("end control", END_CONTROL_S), restored_scheduling():
                 tracker.stop()
         except VendorError as error:
             return error.fault
@@ -378,7 +405,7 @@ class FrankaConnection:
 
     def stop_joint_motion(self) -> None:
         """End a joint motion smoothly."""
-        with self._calling("stop joint motion", 4.0), restored_scheduling():
+        with self._calling("stop joint motion", END_CONTROL_S), restored_scheduling():
             self._robot.move(self._franky.JointStopMotion(), asynchronous=True)
             self._robot.join_motion()
 
@@ -390,7 +417,7 @@ class FrankaConnection:
 
     def drop(self) -> None:
         """Let go of the robot object; this closes its connection."""
-        self._tracker = None
+        self._tracker = self._model = None
         if self._robot is None:
             return
         with contextlib.suppress(VendorError), self._calling("disconnect"):
@@ -415,7 +442,8 @@ class FrankaConnection:
         # The library raises classes of several trees, and plain RuntimeError from its network layer.
         except Exception as error:
             waited = time.monotonic() - began if self._watchdog.broke else None
-            raise VendorError(classify(error, self._config.address, broken_after=waited)) from error
+            fault = classify(error, self._config.address, broken_after=waited, call=call)
+            raise VendorError(fault) from error
 
     def _construct(self) -> Any:
         config, franky = self._config, self._franky

@@ -55,15 +55,24 @@ class Fault(NamedTuple):
     reason: str
 
 
-def classify(error: BaseException, address: str, *, broken_after: float | None = None) -> Fault:
+def classify(
+    error: BaseException, address: str, *, broken_after: float | None = None, call: str = ""
+) -> Fault:
     """The fault behind an exception of the client library.
 
     Args:
         error: what was raised; matched by class name and text, so that the library need not be imported.
         address: of the robot.
         broken_after: where this driver broke the connection of a hung call, the time it had waited, s.
+        call: name of that call; empty: connecting.
     """
     kind, text = type(error).__name__, _one_line(str(error))
+    if broken_after is not None and call:
+        return Fault(
+            Cause.HUNG,
+            f"robot at {address} did not answer {call!r} for {broken_after:.1f} s, so its connection was "
+            "broken off and is made anew: check the network and this machine's load",
+        )
     if broken_after is not None:
         return Fault(
             Cause.HUNG,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -163,6 +165,37 @@ def test_arm_holds_while_the_robots_state_is_old_and_follows_when_it_is_fresh(ro
             until(lambda: any("robot state is" in line for line in lines), "the hold")
             until(lambda: driver.status.phase is Phase.FOLLOWING, "following again")
         assert driver.status.faults == 0
+
+
+ENDS_LATE = """
+import sys
+from rfs_drivers import franka_connection
+from rfs_drivers.franka_config import FrankaConfig
+from rfs_drivers.franka_driver import FrankaDriver, running
+
+franka_connection.END_CONTROL_S = 0.0
+config = FrankaConfig(
+    address=sys.argv[1], realtime="ignore", clock="robot", stale_state=0.5, call_timeout=0.5
+)
+with running(FrankaDriver(config, lambda level, line: print(line, flush=True))) as driver:
+    driver.connect().result(60)
+    driver.enable().result(60)
+    print(driver.disable().result(60))
+"""
+
+
+def test_an_arm_that_comes_to_rest_too_slowly_costs_the_connection_and_not_the_process() -> None:
+    """At a twentieth of real time the ramp to rest takes 4 s of the wall; the driver is patient for 0.5 s.
+
+    In a process of its own, which a defect ends by SIGABRT.
+    """
+    with EmulatedFci("--rate", "50") as slow:
+        done = subprocess.run(
+            [sys.executable, "-c", ENDS_LATE, slow.address], capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0, done.stderr
+    assert "did not answer 'end control' for" in done.stdout
+    assert done.stdout.rstrip().endswith("control is off")
 
 
 def test_home_moves_the_joints_and_control_goes_on_there(robot: EmulatedFci) -> None:
