@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from sensor_msgs.msg import PointCloud2
 from rfs_control.nodes.observation_sources import sources_of
 from rfs_control.nodes.qos import RELIABLE
 from rfs_core import robot
+from rfs_core.specs import ObservationSpec
 from rfs_core.tasks import points as points_task
 from rfs_msgs.msg import EpisodeState
 from rfs_ros import hand_over
@@ -150,6 +152,17 @@ def test_a_checkpoint_of_another_number_of_points_is_refused_naming_both(make_no
     assert node.trigger_configure() is TransitionCallbackReturn.FAILURE
     assert "(128, 3)" in node.refusal
     assert "(64, 3)" in node.refusal
+
+
+def test_a_checkpoint_of_another_frame_is_refused_naming_both(make_node, tmp_path):  # noqa: F811
+    spec = points_task.observation_spec("grasp", COUNT)
+    elsewhere = dataclasses.replace(spec.part("points"), frame="camera_color_optical_frame")
+    spec = ObservationSpec((*spec.parts[:-1], elsewhere))
+    path = checkpoints.write(tmp_path / "cloudy.safetensors", observation_spec=spec)
+    node = make_node(checkpoint=str(path), observation="points", points_count=COUNT)
+    assert node.trigger_configure() is TransitionCallbackReturn.FAILURE
+    assert "camera_color_optical_frame" in node.refusal
+    assert "fr3_link0" in node.refusal
 
 
 @pytest.mark.parametrize("observation", ["state", "points"])
