@@ -49,7 +49,7 @@ from rfs_ros.launching import (
     text,
 )
 
-TASKS = ["grasp", "kit", "pinch", "place", "pour", "power", "push_grasp", "stack"]
+TASKS = ["grasp", "kit", "pick_place", "pinch", "place", "pour", "power", "push_grasp", "stack"]
 NODES = ["sim_node", "gate_node", "policy_node", "episode_manager", "recorder_node", "realsense_node"]
 ROBOT_NODES = ["emulated_robot", "franka_node", "leap_node", "robot_operator"]
 """Of robot.launch.py, where the robot is not simulated."""

@@ -13,12 +13,14 @@ from rfs_core.errors import RfsError
 from rfs_sim import (
     demonstrator,
     kit_demonstrator,
+    pick_place_demonstrator,
     pour_demonstrator,
     push_grasp_demonstrator,
     set_down_demonstrator,
 )
 from rfs_sim.demonstrator import GraspDemonstrator
 from rfs_sim.kit_demonstrator import KitDemonstrator
+from rfs_sim.pick_place_demonstrator import PickPlaceDemonstrator
 from rfs_sim.pour_demonstrator import PourDemonstrator
 from rfs_sim.push_grasp_demonstrator import PushGraspDemonstrator
 from rfs_sim.set_down_demonstrator import SetDownDemonstrator
@@ -57,6 +59,7 @@ _GRASP = {"main": demonstrator.DemonstratorConfig(), "flawless": demonstrator.FL
 KINDS: dict[str, Kind] = {
     "grasp": Kind(GraspDemonstrator, _GRASP),
     "kit": Kind(KitDemonstrator, kit_demonstrator.VARIANTS),
+    "pick_place": Kind(PickPlaceDemonstrator, pick_place_demonstrator.VARIANTS),
     "pinch": Kind(partial(GraspDemonstrator, posture=demonstrator.PINCH_POSTURE), _GRASP),
     "place": Kind(SetDownDemonstrator, set_down_demonstrator.variants(set_down_demonstrator.PLACE)),
     "pour": Kind(PourDemonstrator, pour_demonstrator.VARIANTS),

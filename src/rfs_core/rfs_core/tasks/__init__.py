@@ -12,11 +12,12 @@ from typing import Any
 
 from rfs_core.config import from_mapping
 from rfs_core.errors import RfsError
-from rfs_core.tasks import grasp, kit, pinch, place, pour, power, push_grasp, stack
+from rfs_core.tasks import grasp, kit, pick_place, pinch, place, pour, power, push_grasp, stack
 
 TASKS: dict[str, ModuleType] = {
     "grasp": grasp,
     "kit": kit,
+    "pick_place": pick_place,
     "pinch": pinch,
     "place": place,
     "pour": pour,
