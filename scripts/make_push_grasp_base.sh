@@ -16,8 +16,10 @@ if [ -e "$run" ]; then
 fi
 mkdir -p "$run"
 
-# Wrong on purpose, as rfs_sim.push_grasp_demonstrator says; failures are kept.
-ros2 run rfs_sim collect_demonstrations --task push_grasp --episodes 400 --seed 0 --out "$run/demos.npz"
+# Wrong on purpose, as rfs_sim.push_grasp_demonstrator says; failures are kept. At the physics step that it is
+# measured at: how the box slips depends on it.
+ros2 run rfs_sim collect_demonstrations --task push_grasp --episodes 400 --seed 0 --physics-dt 0.005 \
+    --out "$run/demos.npz"
 
 ros2 run rfs_learning base_trainer --ros-args \
     -p name:=push_grasp_base -p demonstrations:="$run/demos.npz" -p run_dir:="$run/train" \
@@ -26,14 +28,15 @@ checkpoint="$run/train/checkpoints/step_008000.safetensors"
 
 ros2 run rfs_sim separation --task push_grasp --base "$checkpoint"
 
-# Episodes of another seed than the demonstrations'. "fine" is the same at half the physics step.
+# Episodes of another seed than the demonstrations'. "coarse" is the same at twice the physics step.
 evaluate() {
-    ros2 run rfs_learning evaluate --checkpoint "$checkpoint" --task push_grasp --episodes 1024 --seed 1000 "$@"
+    ros2 run rfs_learning evaluate --checkpoint "$checkpoint" --task push_grasp --episodes 1024 --seed 1000 \
+        --physics-dt 0.005 "$@"
 }
 evaluate --a0 normal --json "$run/normal.json"
 evaluate --a0 zero --json "$run/zero.json"
-evaluate --a0 normal --physics-dt 0.005 --json "$run/normal_fine.json"
+evaluate --a0 normal --physics-dt 0.01 --json "$run/normal_coarse.json"
 
 ros2 run rfs_learning publish --checkpoint "$checkpoint" \
-    --results "$run/normal.json" "$run/zero.json" "$run/normal_fine.json" \
+    --results "$run/normal.json" "$run/zero.json" "$run/normal_coarse.json" \
     --out checkpoints/push_grasp_base.safetensors
