@@ -1,4 +1,4 @@
-"""Promises of pick-place in the simulation: its script takes, carries, puts down, and fails by its defects."""
+"""Promises of pick-place in the simulation: its script takes, carries, puts down, and fails by defects."""
 
 from dataclasses import replace
 
