@@ -1,6 +1,6 @@
 """From a depth image to the N points a policy sees: one pipeline for camera and simulation.
 
-    deproject -> base frame -> crop to the workspace -> at most 20,000 -> lonely points out -> N by farthest
+    deproject -> base frame -> crop to the workspace -> at most 10,000 -> lonely points out -> N by farthest
     point sampling -> padding
 
 NaN and zero depth go first: farthest point sampling returns a handful of points for one NaN among thousands,
@@ -62,7 +62,7 @@ class CloudConfig:
         0.001, doc="Length of one count where depth is given in whole numbers.", unit="m", low=1e-6, high=1.0
     )
     candidates: int = param(
-        20_000, doc="Points that farthest point sampling chooses among, at most.", low=64, high=1_000_000
+        10_000, doc="Points that farthest point sampling chooses among, at most.", low=64, high=1_000_000
     )
     most: int = param(
         1_000_000, doc="Pixels or points of one input beyond which it is refused.", low=64, high=100_000_000
@@ -80,7 +80,7 @@ class CloudConfig:
         low=0,
         high=10_000,
     )
-    tree_height: int = param(5, doc="Height of fpsample's tree; 5 suits 20,000 points.", low=1, high=12)
+    tree_height: int = param(5, doc="Height of fpsample's tree; 5 suits 10,000 points.", low=1, high=12)
 
     def __post_init__(self) -> None:
         if any(low >= high for low, high in zip(self.low, self.high, strict=True)):
@@ -149,8 +149,8 @@ def deproject(
     else:
         metres = depth.ravel().astype(np.float32) * np.float32(config.depth_unit)
     # Comparisons with NaN are false: NaN goes here, before anything is computed with it.
-    measured = np.flatnonzero((metres >= config.near) & (metres <= config.far))
-    if len(measured) == 0:
+    kept = (metres >= config.near) & (metres <= config.far)
+    if not kept.any():
         raise CloudError(
             CloudProblem.NO_DEPTH,
             f"none of {depth.size} pixels has a depth from {config.near:g} to {config.far:g} m "
@@ -162,16 +162,26 @@ def deproject(
         np.asarray(intrinsics, np.float64).tobytes(),
         np.asarray(camera_in_base, np.float64).tobytes(),
     )
-    # z first: the workspace's height drops the table, most of what a camera sees.
-    metres = metres[measured]
-    height = directions[2, measured] * metres + origin[2]
-    inside = np.flatnonzero((height >= config.low[2]) & (height <= config.high[2]))
-    measured, metres = measured[inside], metres[inside]
-    points = np.empty((len(inside), 3), np.float32)
-    points[:, 2] = height[inside]
-    for axis in (0, 1):
-        points[:, axis] = directions[axis, measured] * metres + origin[axis]
-    return points[_inside(points, config)]
+    # z first, of the whole image: the workspace's height drops the table, most of what a camera sees. Then
+    # axis by axis of what is left.
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite depth goes by `kept`
+        height = directions[2] * metres
+    height += origin[2]
+    kept &= height >= np.float32(config.low[2])
+    kept &= height <= np.float32(config.high[2])
+    pixels = np.flatnonzero(kept)
+    columns = [height[pixels]]
+    metres = metres[pixels]
+    for axis in (1, 0):
+        values = directions[axis, pixels]
+        values *= metres
+        values += origin[axis]
+        inside = np.flatnonzero(
+            (values >= np.float32(config.low[axis])) & (values <= np.float32(config.high[axis]))
+        )
+        pixels, metres = pixels[inside], metres[inside]
+        columns = [column[inside] for column in (values, *columns)]
+    return np.stack(columns, axis=1)
 
 
 def sample(points: NDArray[np.generic], config: CloudConfig, rng: np.random.Generator, count: int) -> Points:
