@@ -20,7 +20,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from numpy.typing import NDArray
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from rfs_control.nodes.observation_sources import Parts, Source, sources_of
 from rfs_control.nodes.qos import LATCHED, RELIABLE
@@ -37,6 +37,7 @@ from rfs_msgs.msg import EpisodeState, PolicyAction
 from rfs_msgs.srv import LoadCheckpoint
 from rfs_ros import connections, hand_over, params
 from rfs_ros.conversions import stamp_msg, stamp_ns
+from rfs_ros.lifecycle import LifecycleNode
 from rfs_ros.run import exit_with, run_node
 from rfs_ros.timing import ControlTime, control_clock
 

@@ -18,7 +18,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float32, String
@@ -38,6 +38,7 @@ from rfs_ros.conversions import (
     require_frame,
     stamp_msg,
 )
+from rfs_ros.lifecycle import LifecycleNode
 from rfs_ros.run import exit_with, run_node
 
 RELIABLE = QoSProfile(depth=10, reliability=QoSReliabilityPolicy.RELIABLE)
@@ -152,6 +153,11 @@ class FrankaNode(LifecycleNode):
         """The end."""
         self._close_driver()
         return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """A transition went wrong: the node is unconfigured, and nothing of the driver stays behind."""
+        self._close_driver()
+        return super().on_error(state)
 
     def destroy_node(self) -> None:
         """End control before the publishers go."""

@@ -15,7 +15,7 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
@@ -28,6 +28,7 @@ from rfs_drivers.leap_driver import HandState, LeapDriver, Phase, Status
 from rfs_drivers.servo_bus import UDEV_HINT, latency_timer
 from rfs_ros import connections, params
 from rfs_ros.conversions import joint_state_msg, joint_values
+from rfs_ros.lifecycle import LifecycleNode
 from rfs_ros.run import exit_with, run_node
 from rfs_ros.timing import ControlTime, control_clock, simulated
 
@@ -137,6 +138,11 @@ class LeapNode(LifecycleNode):
         """The end."""
         self._close_driver()
         return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """A transition went wrong: the node is unconfigured, and nothing of the driver stays behind."""
+        self._close_driver()
+        return super().on_error(state)
 
     def destroy_node(self) -> None:
         """Torque off before the publishers go."""

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from rfs_core import cloud
@@ -36,6 +36,7 @@ from rfs_perception.nodes import messages
 from rfs_perception.realsense_config import RealSenseConfig
 from rfs_perception.stamps import StampMap
 from rfs_ros import hand_over, params
+from rfs_ros.lifecycle import LifecycleNode
 from rfs_ros.run import exit_with, run_node
 
 _AUTOSTART_S = 1.0

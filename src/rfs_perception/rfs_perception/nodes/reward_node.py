@@ -21,7 +21,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from numpy.typing import NDArray
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_srvs.srv import Trigger
@@ -41,6 +41,7 @@ from rfs_perception.reward_config import RewardConfig, parse_prompt
 from rfs_perception.trackers.make import make
 from rfs_ros import params
 from rfs_ros.conversions import joint_values, require_frame, stamp_msg, stamp_ns
+from rfs_ros.lifecycle import LifecycleNode
 from rfs_ros.run import exit_with, run_node
 
 EPISODES = QoSProfile(
