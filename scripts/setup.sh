@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Set the project up from nothing, or do only what is missing:  scripts/setup.sh  (or: make setup)
 #
-#   EXTRAS="drivers perception"   vendor packages as well (drivers, perception, sam2)
+#   EXTRAS="drivers perception"   vendor packages as well (drivers, perception, sam2, mjwarp)
 #   RFS_PYTHON=python3.12         another interpreter (3.11 or 3.12)
 #
 # 1. system packages (apt; sudo when not root)   2. .venv from pinned constraints
@@ -50,9 +50,9 @@ for extra in ${EXTRAS:-}; do
     case $extra in
         drivers) PACKAGES="$PACKAGES libhidapi-hidraw0" ;;
         perception) PACKAGES="$PACKAGES libusb-1.0-0 libudev1 libgl1 libegl1" ;;
-        sam2) ;;
+        sam2 | mjwarp) ;;
         isaaclab) die "EXTRAS=isaaclab: Isaac Lab needs an environment of its own and is not supported yet; see README, 'What does not work yet'." ;;
-        *) die "EXTRAS: unknown extra '$extra'; known: drivers perception sam2" ;;
+        *) die "EXTRAS: unknown extra '$extra'; known: drivers perception sam2 mjwarp" ;;
     esac
 done
 if command -v apt-get > /dev/null; then

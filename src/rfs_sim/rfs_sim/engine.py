@@ -23,6 +23,7 @@ from rfs_core.world_state import BodyState
 from rfs_sim import randomization
 from rfs_sim.mjcf import SceneConfig
 from rfs_sim.model import ModelIndex, compile_model
+from rfs_sim.randomization import REST_DEPTH as REST_DEPTH
 from rfs_sim.seam import EngineError as EngineError
 from rfs_sim.seam import Measured, ProblemCounter, substeps_of
 
@@ -30,11 +31,6 @@ Array = NDArray[np.float64]
 
 CONTROL_SPEC = mujoco.mjtState.mjSTATE_CTRL.value | mujoco.mjtState.mjSTATE_QFRC_APPLIED.value
 """What a control step sets: actuator controls, then applied joint forces."""
-
-
-REST_DEPTH = 1e-4
-"""m: how deep a resting object stands in the soft table. Started there it is at rest; started at depth 0 a
-cylinder rocks by 2 degrees, since not all of its contact points begin to carry at once."""
 
 
 class Substeps(NamedTuple):
@@ -126,22 +122,10 @@ class MujocoEngine:
         index = self.index
         randomization.apply_start(self.models[world], self._scratch, index, start)
         self.qvel[world] = 0.0
-        self.qpos[world] = self.models[world].qpos0
-        self.qpos[world, index.arm_qpos] = start.arm_position
-        self.qpos[world, index.hand_qpos] = start.hand_position
-        self.qpos[world, index.object_qpos[:3]] = start.object_position
-        if not start.held:
-            self.qpos[world, index.object_qpos[2]] -= REST_DEPTH
-        self.qpos[world, index.object_qpos[3:]] = start.object_quaternion
-        for name, body in index.bodies.items():
-            where = start.bodies[name]
-            if body.qpos is None:
-                self._fixed[name].position[world] = where.position
-                self._fixed[name].quaternion[world] = where.quaternion
-                continue
-            self.qpos[world, body.qpos[:3]] = where.position
-            self.qpos[world, body.qpos[2]] -= REST_DEPTH
-            self.qpos[world, body.qpos[3:]] = where.quaternion
+        self.qpos[world] = randomization.start_qpos(self.models[world].qpos0, index, start)
+        for name, fixed in self._fixed.items():
+            fixed.position[world] = start.bodies[name].position
+            fixed.quaternion[world] = start.bodies[name].quaternion
         self.contacts[world] = start.contacts
         self.unstable[world] = False
 

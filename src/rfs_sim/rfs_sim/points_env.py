@@ -17,7 +17,7 @@ from rfs_core.tasks import points as points_task
 from rfs_sim.point_camera import PointCamera, PointCameraConfig, own_values, unseen
 
 if TYPE_CHECKING:
-    from rfs_sim.vec_env import TaskVecEnv, StepResult
+    from rfs_sim.vec_env import StepResult, TaskVecEnv
 
 
 class PointsVecEnv:

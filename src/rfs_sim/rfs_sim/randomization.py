@@ -14,6 +14,10 @@ from rfs_sim.model import ModelIndex
 
 Array = NDArray[np.float64]
 
+REST_DEPTH = 1e-4
+"""m: how deep a resting object stands in the soft table. Started there it is at rest; started at depth 0 a
+cylinder rocks by 2 degrees, since not all of its contact points begin to carry at once."""
+
 DISTURBANCE_JOINTS = 23
 """The arm's 7 joints, then the hand's 16."""
 
@@ -112,6 +116,32 @@ def apply_start(
             model.body_pos[body.body] = start.bodies[name].position
             model.body_quat[body.body] = start.bodies[name].quaternion
     mujoco.mj_setConst(model, scratch)  # also the bounds that the broad phase reads
+
+
+def start_qpos(qpos0: Array, index: ModelIndex, start: EpisodeStart) -> Array:
+    """Positions of a start as MuJoCo has them, what stands set REST_DEPTH into the table.
+
+    Args:
+        qpos0: of the model. Shape: (nq,)
+        index: addresses in it.
+        start: what to set.
+
+    Returns:
+        Shape: (nq,)
+    """
+    qpos = qpos0.copy()
+    qpos[index.arm_qpos] = start.arm_position
+    qpos[index.hand_qpos] = start.hand_position
+    qpos[index.object_qpos[:3]] = start.object_position
+    if not start.held:
+        qpos[index.object_qpos[2]] -= REST_DEPTH
+    qpos[index.object_qpos[3:]] = start.object_quaternion
+    for name, body in index.bodies.items():
+        if body.qpos is not None:
+            qpos[body.qpos[:3]] = start.bodies[name].position
+            qpos[body.qpos[2]] -= REST_DEPTH
+            qpos[body.qpos[3:]] = start.bodies[name].quaternion
+    return qpos
 
 
 def _shape_object(model: mujoco.MjModel, index: ModelIndex, shape: ObjectShape) -> None:
