@@ -29,8 +29,8 @@ from rfs_core.world_state import WorldState
 
 NAME = "pick_place"
 
-MAX_EPISODE_STEPS = 112
-"""Control steps of an episode (5.6 s at 20 Hz): the script needs 80 to 95."""
+MAX_EPISODE_STEPS = 96
+"""Control steps of an episode (4.8 s at 20 Hz): the script needs about 55, and may have to grasp again."""
 
 OBJECT_SOLIDS: tuple[Solid, ...] = ()
 """The object is a primitive."""
