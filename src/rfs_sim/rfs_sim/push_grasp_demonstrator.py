@@ -91,13 +91,13 @@ class PushGraspDemonstratorConfig:
     hover: float = param(0.07, doc="Height from which the thumb descends.", unit="m", low=0.0)
     lift_speed: float = param(0.02, doc="Largest rise per control step.", unit="m", low=0.0)
     bias: tuple[float, float] = param(
-        (0.0, 0.016), doc="Where it pinches beside the right place: away from the robot, up.", unit="m"
+        (0.0, 0.012), doc="Where it pinches beside the right place: away from the robot, up.", unit="m"
     )
     bias_growth: float = param(
         6.0, doc="Relative growth of the bias per metre that the kerb's middle lies farther in y.", unit="1/m"
     )
     spread: float = param(0.0015, doc="Standard deviation of where it pinches.", unit="m", low=0.0)
-    partial_share: float = param(0.5, doc="Share of the episodes with partial closing.", low=0.0, high=1.0)
+    partial_share: float = param(0.35, doc="Share of the episodes with partial closing.", low=0.0, high=1.0)
     partial_closing: float = param(0.4, doc="How far the hand then closes.", low=0.0, high=1.0)
     noise_position: float = param(0.002, doc="Execution noise on the palm, per step.", unit="m", low=0.0)
     noise_rotation: float = param(0.005, doc="Execution noise on the palm, per step.", unit="rad", low=0.0)
