@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rfs_core.config import param
 from rfs_core.scene import EpisodeStart, ObjectShape, Solid
-from rfs_sim import facts, mjcf
+from rfs_sim import facts, geom_bounds, mjcf
 from rfs_sim.model import ModelIndex
 
 Array = NDArray[np.float64]
@@ -116,6 +116,8 @@ def apply_start(
             model.body_pos[body.body] = start.bodies[name].position
             model.body_quat[body.body] = start.bodies[name].quaternion
     mujoco.mj_setConst(model, scratch)  # also the bounds that the broad phase reads
+    if geom_bounds.LEFT_BY_SET_CONST and not solid:
+        geom_bounds.set_bounds(model, index.object_geoms.values())
 
 
 def start_qpos(qpos0: Array, index: ModelIndex, start: EpisodeStart) -> Array:
