@@ -21,12 +21,19 @@ setup(
             "emulated_robot=rfs_sim.nodes.entry:emulated_robot",
             "collect_demonstrations=rfs_sim.demos:main",
             "benchmark_env=rfs_sim.benchmark_env:main",
+            "engine_parity=rfs_sim.engine_parity:main",
             "benchmark_cloud=rfs_sim.benchmark_cloud:main",
             "render=rfs_sim.render:main",
             "render_points=rfs_sim.render_points:main",
             "separation=rfs_sim.separation:main",
         ],
-        "rfs.engines": ["mujoco=rfs_sim.vec_env:make_env"],
+        "rfs.engines": [
+            "mujoco=rfs_sim.vec_env:make_env",
+            "mjwarp=rfs_sim.mjwarp.env:make_env",
+            "isaaclab=rfs_sim.isaaclab.make:make_env",
+        ],
+        # Isaac Lab's list_envs and train find the tasks here.
+        "isaaclab.tasks": ["rfs=rfs_sim.isaaclab.gym_ids"],
         # Who wants a human's corrections in simulation finds a stand-in here.
         "rfs.correctors": ["scripted=rfs_sim.vec_corrector:VecCorrector"],
         # Who wants to see an engine's episodes without importing this package finds it here.

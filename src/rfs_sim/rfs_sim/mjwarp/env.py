@@ -58,7 +58,7 @@ def make_env(
             raise ConfigError(f"{name} is {value!r}, engine mjwarp has {only} only: choose engine mujoco")
     import warp
 
-    warp.config.quiet = True  # or it lists its devices and every kernel that it loads
+    warp.config.log_level = warp.LOG_WARNING  # or it lists its devices and every kernel that it loads
     from rfs_sim.mjwarp.engine import MjwarpEngine
 
     limits = {"contacts_per_world": contacts_per_world, "constraints_per_world": constraints_per_world}
