@@ -70,6 +70,20 @@ def test_a_base_that_is_missing_or_misspelt_is_named(capsys, tmp_path):
         assert f"--base {wrong}: must be TASK=PATH, TASK one of stack" in error
 
 
+def test_a_base_of_another_task_is_refused_before_any_cell_is_made(capsys, tmp_path, base):
+    out = tmp_path / "cells"
+    error = said(capsys, "--tasks", "stack", "--base", f"stack={base}", "--out", str(out))
+    assert f"{base}: was trained on task 'grasp', not on 'stack'; name one of stack with --base" in error
+    assert not out.exists()
+
+
+def test_a_seed_that_is_no_number_is_told_what_it_must_be(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--seeds", "x"])
+    assert ended.value.code == 2
+    assert "is 'x', must be a whole number >= 0" in capsys.readouterr().err
+
+
 def test_a_budget_of_nothing_is_refused(capsys, tmp_path):
     assert "--budget is 0, must be at least 1" in said(capsys, "--budget", "0", "--out", str(tmp_path))
 

@@ -91,7 +91,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _whole(text: str) -> int:
-    if (value := int(text)) < 0:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"is {text!r}, must be a whole number >= 0") from None
+    if value < 0:
         raise argparse.ArgumentTypeError(f"is {value}, must be >= 0")
     return value
 

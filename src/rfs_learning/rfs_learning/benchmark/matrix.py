@@ -41,7 +41,7 @@ class Matrix:
             method=method,
             seed=seed,
             base_checkpoint=str(self.bases[task]),
-            base_id=_id_of(self.bases[task]),
+            base_id=_loaded(self.bases[task]).id,
             **(training | self.options),
         )
 
@@ -53,12 +53,19 @@ class Matrix:
         """All cells, made where they do not exist: all tasks with the first seed, then with the second.
 
         Raises:
-            BenchmarkError: a base policy is missing, or a folder holds a cell that was made in another way.
+            BenchmarkError: a base policy is missing or of another task, or a folder holds a cell that was
+                made in another way.
         """
         for task in self.tasks:
-            if not self.bases[task].exists():
+            base = self.bases[task]
+            if not base.exists():
                 raise BenchmarkError(
-                    f"{self.bases[task]}: there is no base policy of {task}; name one with --base {task}=PATH"
+                    f"{base}: there is no base policy of {task}; name one with --base {task}=PATH"
+                )
+            if (trained_on := _loaded(base).header.task) != task:
+                raise BenchmarkError(
+                    f"{base}: was trained on task {trained_on!r}, not on {task!r}; name one of {task} with "
+                    f"--base {task}=PATH"
                 )
         return [
             Cell.create(self.folder(task, method, seed), self.config(task, method, seed))
@@ -103,9 +110,9 @@ class Matrix:
 
 
 @functools.cache
-def _id_of(path: Path) -> str:
-    """Id of a checkpoint."""
-    return checkpoint.load(path).id
+def _loaded(path: Path) -> checkpoint.Checkpoint:
+    """A base policy; its digests are checked once."""
+    return checkpoint.load(path)
 
 
 def make(
