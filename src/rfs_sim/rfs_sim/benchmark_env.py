@@ -1,7 +1,9 @@
 """How fast the vector environment is, and what share of that is bare physics.
 
     ros2 run rfs_sim benchmark_env
+    ros2 run rfs_sim benchmark_env --engine mjwarp --task grasp stack --num-envs 4096
 
+The second form measures any engine in wall time: see `rfs_sim.benchmark_engine`. The first form:
 Plays the demonstrator on grasp and times `step` while hand and object are in contact: with observation,
 reward, success, disturbances, control law and inverse kinematics. Then it integrates the very same states
 and controls once more with nothing but `mujoco.rollout`. Both in CPU time of this process on one thread,
@@ -10,6 +12,7 @@ repeats interleaved, medians.
 
 import argparse
 import json
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from rfs_core import robot
+from rfs_core.errors import RfsError
+from rfs_sim import benchmark_engine
 from rfs_sim.demonstrator import GraspDemonstrator
 from rfs_sim.engine import CONTROL_SPEC
 from rfs_sim.vec_env import make_env
@@ -118,11 +123,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="benchmark_env", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--engine", help="measure this engine, in wall time; its steps are --steps")
+    parser.add_argument("--task", nargs="+", default=["grasp"], help="with --engine: tasks to measure")
+    parser.add_argument("--steps", type=int, default=120, help="with --engine: control steps of each task")
     parser.add_argument("--num-envs", type=int, default=128, help="environments (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=7, help="repeats of which the median counts")
     parser.add_argument("--physics-dt", type=float, default=0.01, help="time step, s (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     args = parser.parse_args()
+    if args.engine:
+        try:
+            results = [
+                benchmark_engine.run(args.engine, t, args.num_envs, args.steps, physics_dt=args.physics_dt)
+                for t in args.task
+            ]
+        except RfsError as error:
+            print(f"benchmark_env: {error}", file=sys.stderr)
+            sys.exit(1)
+        benchmark_engine.report(results, args.json)
+        return
     result = run(args.num_envs, args.repeats, args.physics_dt)
     table = Table(
         title=f"grasp in contact, {args.num_envs} environments, dt {1e3 * args.physics_dt:g} ms, 1 thread"

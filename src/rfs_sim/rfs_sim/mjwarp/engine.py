@@ -8,6 +8,7 @@ control step starts its solver cold, so that a world's next state depends on its
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Sequence
 
 import mujoco_warp as mjw
@@ -260,7 +261,7 @@ _ADDRESSES = (
 
 
 def _device(name: str) -> str:
-    """`cpu` or `cuda:<i>`, of a device that is there."""
+    """`cpu` or `cuda:<i>`, of a device that is there; of several GPUs the process's own."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
@@ -269,5 +270,7 @@ def _device(name: str) -> str:
             raise EngineError(
                 f"device is {name!r}, but there is no CUDA GPU that torch and warp can use: choose cpu"
             )
-        return f"cuda:{device.index or 0}"
+        # Processes of one machine share its GPUs out (torchrun numbers them).
+        own = int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
+        return f"cuda:{own if device.index is None else device.index}"
     return "cpu"
