@@ -6,7 +6,7 @@ frame.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,11 @@ _ARM = len(robot.ARM_JOINT_NAMES)
 
 
 class IsaacEngine:
-    """The worlds of an Isaac Lab scene. `example`, `contacts`, `unstable`: see `rfs_sim.seam.Engine`."""
+    """The worlds of an Isaac Lab scene. `example`, `contacts`, `unstable`: see `rfs_sim.seam.Engine`.
+
+    Attributes:
+        when_closed: called by `close`; nothing, unless it is set.
+    """
 
     def __init__(self, sim: SimulationContext, isaac: InteractiveScene, scene: SceneConfig) -> None:
         """
@@ -73,6 +77,7 @@ class IsaacEngine:
             if not body.moves
         }
         self._problems = ProblemCounter("isaaclab")
+        self.when_closed: Callable[[], None] = lambda: None
         self._before: tuple[torch.Tensor, ...] = ()
         solver.when_changed = self._set_fields
 
@@ -171,7 +176,8 @@ class IsaacEngine:
         return self._problems.counts
 
     def close(self) -> None:
-        """Nothing: the scene belongs to its environment."""
+        """Calls `when_closed`: the scene belongs to its environment."""
+        self.when_closed()
 
     def _set_fields(self) -> None:
         """What the starts had set, once more: Newton has written its own model over it."""

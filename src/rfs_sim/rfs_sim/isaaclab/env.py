@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from isaaclab.envs import DirectRLEnv
+from isaaclab.utils.string import ResolvableString
 
 from rfs_core import arrays, control, robot
 from rfs_sim.isaaclab import asset, versions
 from rfs_sim.isaaclab.cfg import STEPPERS, RfsEnvCfg, scene_of
 from rfs_sim.isaaclab.engine import IsaacEngine
-from rfs_sim.isaaclab.solver import NewtonLoopManager, NewtonWatchedManager
 from rfs_sim.mjcf import SceneConfig
 from rfs_sim.randomization import DisturbanceConfig
 from rfs_sim.seam import EngineError
@@ -53,10 +53,7 @@ class RfsEnv(DirectRLEnv):
             engine=lambda _, scene: IsaacEngine(self.sim, self.scene, scene),
         )
         spec = robot.DEFAULT_ACTION_SPEC
-        low, high = (
-            torch.as_tensor(np.asarray(v), dtype=torch.float32, device=self.device)
-            for v in (spec.low, spec.high)
-        )
+        low, high = (torch.tensor(np.array(v), device=self.device).float() for v in (spec.low, spec.high))
         self._centre, self._half = (low + high) / 2, (high - low) / 2
         self._hand = spec.slice("hand_target")
         self._steps = self.worlds.task.MAX_EPISODE_STEPS
@@ -122,11 +119,13 @@ def prepare(cfg: RfsEnvCfg) -> None:
         raise EngineError(
             f"stepper loop runs on a CPU, the device is {cfg.sim.device}: choose mjwarp, or cpu"
         )
-    manager = NewtonLoopManager if stepper == "loop" else NewtonWatchedManager
-    # NewtonCfg takes the class from its solver when it is made; afterwards both have to be told.
-    cfg.sim.physics.solver_cfg.class_type = manager
-    cfg.sim.physics.class_type = manager
+    manager = "NewtonLoopManager" if stepper == "loop" else "NewtonWatchedManager"
+    # By name: a class would be searched for missing values with all that it holds. NewtonCfg takes it from
+    # its solver when it is made; afterwards both have to be told.
+    cfg.sim.physics.solver_cfg.class_type = ResolvableString(f"rfs_sim.isaaclab.solver:{manager}")
+    cfg.sim.physics.class_type = cfg.sim.physics.solver_cfg.class_type
     for name, text in asset.parts(scene_of(cfg.task)).items():
         asset.convert(name, text)
     # Pairs that never touch are imported twice, and the second time complains.
     warnings.filterwarnings("ignore", message=".*physics:filteredPairs was not imported.*")
+    warnings.filterwarnings("ignore", message="MULTICCD is enabled.*")

@@ -7,30 +7,12 @@ any engine.
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from rfs_core.errors import ConfigError
 from rfs_sim.isaaclab import versions
 from rfs_sim.mjcf import SceneConfig
 from rfs_sim.seam import EngineError, substeps_of
 from rfs_sim.vec_env import TaskVecEnv
-
-
-class IsaacVecEnv(TaskVecEnv):
-    """A task's vector environment on Isaac Lab's scene; `close` also ends the simulation."""
-
-    def __init__(self, env: Any, autoreset: bool) -> None:
-        """
-        Args:
-            env: an `RfsEnv`.
-        """
-        self._env = env
-        super().__init__(env.cfg.task, env.worlds, autoreset)
-
-    def close(self) -> None:
-        """Ends the simulation."""
-        super().close()
-        self._env.close()
 
 
 def make_env(
@@ -93,4 +75,5 @@ def make_env(
     launch_simulation(cfg, {"device": cfg.sim.device}).__enter__()
     env = RfsEnv(cfg)
     logging.getLogger("rfs_sim").info("engine isaaclab: %d worlds on %s", num_envs, cfg.sim.device)
-    return IsaacVecEnv(env, autoreset)
+    env.worlds.engine.when_closed = env.close
+    return TaskVecEnv(task, env.worlds, autoreset)
