@@ -71,6 +71,7 @@ NODES: dict[str, Rights] = {
         "publish": ["reward", "perception/mask/compressed", "perception/object_pose"],
         "subscribe": [*CAMERA, "arm/joint_states", "episode/state", "/diagnostics"],
         "reply": ["reward/restart"],
+        "lifecycle": ["reward_node"],
     },
     "realsense_node": {"publish": ["perception/points", *CAMERA[:3]], "lifecycle": ["realsense_node"]},
     "franka_node": {
@@ -93,9 +94,16 @@ NODES: dict[str, Rights] = {
     },
     "emulated_robot": {
         "publish": WORLD,
-        "subscribe": [*COMMANDS, "episode/state", "arm/driver_phase", "hand/driver_phase"],
+        "subscribe": [*COMMANDS, "episode/state", "policy/action", "arm/driver_phase", "hand/driver_phase"],
         "reply": ["sim/reset"],
         "request": ["arm/recover", "hand/recover"]
+        + [f"{node}/{service}" for node in ("franka_node", "leap_node") for service in _LIFECYCLE[:2]],
+    },
+    # On a robot: what a person has confirmed, and nothing that moves it but the drivers' beginning and end.
+    "robot_operator": {
+        "subscribe": ["arm/driver_phase", "hand/driver_phase"],
+        "reply": ["robot/confirm", "sim/reset"],
+        "request": ["arm/home"]
         + [f"{node}/{service}" for node in ("franka_node", "leap_node") for service in _LIFECYCLE[:2]],
     },
     # A person at a shell, and launch: they see everything and may ask for everything, but command nothing.
@@ -105,10 +113,10 @@ NODES: dict[str, Rights] = {
         + ["arm/robot_mode", "arm/control_success_rate", "arm/driver_phase", "hand/driver_phase"],
         "request": ["safety/arm", "safety/stop", "safety/recover", "episode/start", "episode/finish"]
         + ["arm/home", "arm/recover", "hand/recover", "policy/load_checkpoint", "reward/restart"]
-        + ["correction/enable"]
+        + ["correction/enable", "robot/confirm"]
         + [
             f"{node}/{service}"
-            for node in ("policy_node", "franka_node", "leap_node", "realsense_node")
+            for node in ("policy_node", "franka_node", "leap_node", "realsense_node", "reward_node")
             for service in _LIFECYCLE
         ],
     },

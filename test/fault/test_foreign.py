@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -19,13 +20,20 @@ from rclpy.logging import LoggingSeverity
 from rclpy.parameter import Parameter
 from stopwatch import Stopwatch
 
+from rfs_control.nodes.correction_node import CorrectionNode
 from rfs_control.nodes.episode_manager import EpisodeManager
 from rfs_control.nodes.gate_node import GateNode
 from rfs_control.nodes.policy_node import PolicyNode
 from rfs_control.nodes.qos import RELIABLE
+from rfs_control.nodes.robot_operator import RobotOperator
+from rfs_data.nodes.recorder_node import RecorderNode
+from rfs_drivers.emulated.fci_process import free_address
 from rfs_drivers.nodes.franka_node import FrankaNode
 from rfs_drivers.nodes.leap_node import LeapNode
 from rfs_msgs.msg import PolicyAction
+from rfs_perception.nodes.realsense_node import RealSenseNode
+from rfs_perception.nodes.reward_node import RewardNode
+from rfs_sim.nodes.emulated_robot import EmulatedRobot
 from rfs_sim.nodes.sim_node import SimNode
 
 POLICY = ROOT / "config" / "sros2" / "policy.xml"
@@ -196,12 +204,22 @@ def test_the_sros2_policy_is_well_formed_and_lets_only_one_node_command(promised
     promise.kept(6)
 
 
-def test_the_sros2_policy_allows_what_the_nodes_do(context, gentle_checkpoint):
+def test_the_sros2_policy_allows_what_the_nodes_do(context, gentle_checkpoint, tmp_path):
     checkpoint = Parameter("checkpoint", value=str(gentle_checkpoint))
     policy = PolicyNode(parameter_overrides=[checkpoint])
     policy.trigger_configure()
-    made = [policy, GateNode(), EpisodeManager(), FrankaNode(), LeapNode(), SimNode()]
+    emulated = EmulatedRobot(
+        parameter_overrides=[
+            Parameter("address", value=free_address()),
+            Parameter("port", value=str(tmp_path / "hand")),
+            Parameter("camera", value=True),
+            Parameter("points", value=True),
+        ]
+    )
+    made = [policy, GateNode(), EpisodeManager(), FrankaNode(), LeapNode(), SimNode(), emulated]
+    made += [RobotOperator(), CorrectionNode(), RecorderNode(), RealSenseNode(), RewardNode()]
     observer = rclpy.create_node("observer")
+    missing = []
     for node in made:
         name, namespace = node.get_name(), node.get_namespace()
         uses = {
@@ -211,10 +229,22 @@ def test_the_sros2_policy_allows_what_the_nodes_do(context, gentle_checkpoint):
             "request": observer.get_client_names_and_types_by_node(name, namespace),
         }
         for rule, names in uses.items():
-            missing = {each for each, _ in names} - allowed(name, rule)
-            assert not missing, f"scripts/sros2_policy.py does not let {name} {rule} {sorted(missing)}"
+            lacking = sorted({each for each, _ in names} - allowed(name, rule))
+            missing += [f"{name} {rule} {each}" for each in lacking]
+    assert not missing, f"scripts/sros2_policy.py does not allow: {', '.join(missing)}"
     for node in [*made, observer]:
         node.destroy_node()
+
+
+def test_every_node_that_a_launch_file_starts_has_an_enclave_of_its_name():
+    started = set()
+    for file in sorted((ROOT / "launch").glob("*.launch.py")):
+        text = file.read_text()
+        started |= set(re.findall(r'node\(\s*(?:(?:Lifecycle)?Node,\s*)?"rfs_\w+",\s*"(\w+)"', text))
+        assert "node(" not in text or "--enclave" in text, f"{file.name} starts nodes without enclaves"
+    assert {"gate_node", "emulated_robot", "robot_operator", "spacemouse_node"} <= started
+    enclaves = {enclave.get("path") for enclave in xml.parse(POLICY).getroot()[0]}
+    assert {f"/rfs/{node}" for node in started} <= enclaves
 
 
 def test_with_security_enforced_no_node_runs_without_keys(promised, start, tmp_path):

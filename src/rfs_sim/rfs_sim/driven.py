@@ -90,6 +90,8 @@ class DrivenWorld:
         self._shown = mujoco.MjData(self._model)
         self._touched = np.zeros(len(robot.CONTACT_NAMES), dtype=np.bool_)
         self._drivers_dof = np.concatenate((self._index.arm_dof, self._index.hand_dof))
+        self.seed, self.episode = seed, 0
+        """What the last reset was for."""
         self.steps = 0
         """Physics steps since the last release."""
         self.moving = False
@@ -111,6 +113,7 @@ class DrivenWorld:
         """Put the world into the first state of an episode; it stands still until `release`."""
         worlds, model = self._worlds, self._model
         worlds.reset(seed, [episode])
+        self.seed, self.episode = seed, episode
         # The actuators of the simulated driver have no part in this: torques come from the devices.
         index = self._index
         for actuators in (index.arm_ctrl, index.arm_damper, index.hand_ctrl, index.hand_damper):

@@ -42,6 +42,13 @@ def test_an_episode_begins_as_in_the_simulated_robot(world: DrivenWorld) -> None
     other.close()
 
 
+def test_it_knows_whose_episode_it_is(world: DrivenWorld) -> None:
+    """Cameras and clouds draw their calibration error anew for every episode."""
+    assert (world.seed, world.episode) == (3, 5)
+    world.reset(4, 0)
+    assert (world.seed, world.episode) == (4, 0)
+
+
 def test_nothing_moves_before_the_release_whatever_torques_come(world: DrivenWorld) -> None:
     before = world.qpos
     world.hand_torque = np.full(16, 0.2)

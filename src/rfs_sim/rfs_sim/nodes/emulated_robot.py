@@ -22,6 +22,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped
@@ -131,8 +132,8 @@ class _Driver:
 class EmulatedRobot(Node):
     """Begins and ends episodes in the world behind the devices, and publishes what drivers do not."""
 
-    def __init__(self) -> None:
-        super().__init__("emulated_robot")
+    def __init__(self, **options: Any) -> None:
+        super().__init__("emulated_robot", **options)
         self.config = config = params.declare(self, EmulatedConfig)
         self.world = DrivenWorld(config.task, seed=config.seed)
         self.recording = Recording(config, fps=1.0 / self.world.action_spec.control_dt)
@@ -176,6 +177,7 @@ class EmulatedRobot(Node):
             admin_port=config.admin_port,
             on_cycle=self._on_cycle,
             seed=config.seed,
+            log=lambda line: self.get_logger().warning(line),
         )
         self.devices.start()
         self.get_logger().info(
