@@ -18,6 +18,7 @@ setup(
         "console_scripts": [
             "base_trainer=rfs_learning.nodes.base_trainer:main",
             "ppo_trainer=rfs_learning.nodes.ppo_trainer:main",
+            "rfs_train=rfs_learning.rl.train:main",
             "distill_trainer=rfs_learning.nodes.distill_trainer:main",
             "evaluate=rfs_learning.evaluate:main",
             "evaluate_cameras=rfs_learning.evaluate_cameras:main",

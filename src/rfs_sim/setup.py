@@ -32,6 +32,8 @@ setup(
             "mjwarp=rfs_sim.mjwarp.env:make_env",
             "isaaclab=rfs_sim.isaaclab.make:make_env",
         ],
+        # Engines whose packages live in an environment of their own, and its interpreter.
+        "rfs.interpreters": ["isaaclab=rfs_sim.isaaclab.interpreter:find"],
         # Isaac Lab's list_envs and train find the tasks here.
         "isaaclab.tasks": ["rfs=rfs_sim.isaaclab.gym_ids"],
         # Who wants a human's corrections in simulation finds a stand-in here.

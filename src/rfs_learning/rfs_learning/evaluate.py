@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from rfs_core.errors import RfsError
 from rfs_core.seeding import episode_rng
-from rfs_learning import camera_options, checkpoint, evaluation_picture
+from rfs_learning import camera_options, checkpoint, elsewhere, evaluation_picture
 from rfs_learning.container import write_atomic
 from rfs_learning.modulation import A0_MODES
 from rfs_learning.policy import Policy, PolicyOutput
@@ -329,6 +329,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if argv is None else argv)
     arguments = parser().parse_args(given)
     try:
+        elsewhere.go(arguments.engine, "rfs_learning.evaluate", given)
         run(arguments, shlex.join(["ros2", "run", "rfs_learning", "evaluate", *given]))
     except RfsError as error:
         print(f"evaluate: {error}", file=sys.stderr)

@@ -16,6 +16,8 @@ import sys
 
 from rclpy.node import Node
 
+from rfs_core.errors import RfsError
+from rfs_learning import elsewhere
 from rfs_learning.rl.ppo_config import PpoTrainerConfig
 from rfs_learning.rl.ppo_runner import PpoRunner
 from rfs_ros import params
@@ -59,6 +61,12 @@ class PpoTrainer(Node):  # type: ignore[misc]
 
 def main() -> None:
     """Entry point of `ros2 run rfs_learning ppo_trainer`."""
+    try:
+        # An engine may live where ROS does not.
+        elsewhere.go(elsewhere.parameter(sys.argv, "engine", "mujoco"), "rfs_learning.rl.train", sys.argv[1:])
+    except RfsError as error:
+        print(f"ppo_trainer: {error}", file=sys.stderr)
+        exit_with(1)
     exit_with(run_node(PpoTrainer, sys.argv))
 
 
