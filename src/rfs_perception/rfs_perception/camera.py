@@ -161,7 +161,7 @@ class Camera:
             if config.record:
                 if Path(config.record).exists():
                     raise CameraError(f"record: {config.record} exists already; name another file")
-                self._recorder = rs.recorder(config.record, device)
+                self._recorder = rs.recorder(config.record, device, config.record_compression)
                 sensors = {s.get_info(rs.camera_info.name): s for s in self._recorder.query_sensors()}
                 chosen = [(sensors[s.get_info(rs.camera_info.name)], p) for s, p in chosen]
             for sensor, profiles in chosen:

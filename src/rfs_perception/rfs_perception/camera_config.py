@@ -40,6 +40,9 @@ class CameraConfig:
     align: bool = param(True, doc="Depth in the pixels of the colour image.")
     filters: FilterConfig = field(default_factory=FilterConfig)
     record: str = param("", doc="File (.db3) that everything is recorded to, 1.5 MB a pair; empty: none.")
+    record_compression: bool = param(
+        False, doc="Compress what is recorded: smaller, and about twice as dear to write and to play."
+    )
     repeat: bool = param(False, doc="Begin a recording anew at its end.")
     real_time: bool = param(True, doc="Play a recording at its own pace; false: as fast as it is read.")
     lost_after: float = param(

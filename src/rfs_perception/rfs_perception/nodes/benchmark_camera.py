@@ -43,6 +43,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seconds", type=float, default=300.0, help="length of each part")
     p.add_argument("--record-seconds", type=float, default=20.0, help="length of the recording")
     p.add_argument("--size", type=size, default=(640, 480), help="pixels, such as 640x480")
+    p.add_argument(
+        "--only", choices=("emulated", "recording"), default="", help="one of the two parts; default: both"
+    )
     p.add_argument("--json", type=Path, default=None, help="where to write the figures")
     return p
 
@@ -138,6 +141,7 @@ def measure(seconds: float, **parameters: object) -> dict[str, Any]:
 
 def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Both parts."""
+    figures: dict[str, Any] = {}
     width, height = arguments.size
     # A camera 0.9 m above the table that looks straight down, as the emulated one shows it.
     where = folder / "camera.json"
@@ -175,8 +179,11 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
             if camera.poll() is not None or time.monotonic() > deadline:
                 raise CameraError("the emulated camera did not start")
             time.sleep(0.1)
-        live = measure(arguments.seconds, source=f"emulated:{link}", **common)
-        print(json.dumps({"emulated camera": live}), flush=True)
+        if arguments.only != "recording":
+            figures["emulated camera"] = measure(arguments.seconds, source=f"emulated:{link}", **common)
+            print(json.dumps(figures), flush=True)
+        if arguments.only == "emulated":
+            return figures
         measure(arguments.record_seconds, source=f"emulated:{link}", record=recording, **common)
     finally:
         assert camera.stdin is not None
@@ -185,7 +192,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     replay = measure(arguments.seconds, source=f"file:{recording}", repeat=True, **common)
     replay["file_mb"] = round(recording.stat().st_size / 1e6)
     print(json.dumps({"recording": replay}), flush=True)
-    return {"emulated camera": live, "recording": replay}
+    return {**figures, "recording": replay}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
