@@ -146,7 +146,8 @@ def _clock(run: Run, problems: dict[str, str]) -> bool | None:
     try:
         answer = run(["timedatectl", "show", "--property=NTPSynchronized", "--value"]).strip()
     except (OSError, subprocess.SubprocessError) as error:
-        problems["clock_synchronized"] = f"timedatectl: {error}"
+        said = getattr(error, "stderr", None) or error
+        problems["clock_synchronized"] = f"timedatectl: {' '.join(str(said).split())}"
         return None
     return answer == "yes"
 

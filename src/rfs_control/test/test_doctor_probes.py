@@ -163,3 +163,11 @@ def test_warnings_count_only_where_they_shall(
     printed = capsys.readouterr().out
     assert "not [synchronized]" in printed
     assert "timedatectl set-ntp true" in printed
+    assert doctor.main([*strict, "--json"]) == code
+    assert json.loads(capsys.readouterr().out)["exit_code"] == code
+
+
+def test_an_emulated_robot_is_sent_away(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        doctor.main(["--robot-file", "emulated"])
+    assert "fr3_leap" in capsys.readouterr().err

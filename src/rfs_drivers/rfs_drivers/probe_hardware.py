@@ -36,6 +36,8 @@ _HEADER = struct.Struct("<III")
 _CONNECT = struct.Struct("<HH")
 _ANSWER = struct.Struct("<BH")
 _CONNECT_COMMAND = 0
+_CONNECT_STATUSES = (0, 1)
+"""Success, incompatible version."""
 
 
 def read_robot_file(path: Path) -> tuple[FrankaConfig, LeapConfig]:
@@ -102,10 +104,27 @@ def probe_arm(address: str, timeout: float = 2.0, port: int = FCI_PORT) -> dict[
                 if not more:
                     raise OSError("the robot closed the connection: is another client connected?")
                 data += more
-            answer["server_version"] = _ANSWER.unpack_from(data, _HEADER.size)[1]
+            answer["server_version"] = _version(data)
     except OSError as error:
         answer["problem"] = f"{address}:{port}: {error}"
     return answer
+
+
+def _version(reply: bytes) -> int:
+    """Version in a reply to Connect.
+
+    Raises:
+        OSError: it is not the reply of a robot.
+    """
+    command, command_id, size = _HEADER.unpack_from(reply)
+    status, version = _ANSWER.unpack_from(reply, _HEADER.size)
+    expected = (_CONNECT_COMMAND, 0, _HEADER.size + _ANSWER.size)
+    if (command, command_id, size) != expected or status not in _CONNECT_STATUSES:
+        raise OSError(
+            f"what answers there is not a robot (it said {reply[:12]!r}): is the address right, and nothing "
+            "such as a proxy in between?"
+        )
+    return int(version)
 
 
 def probe_hand(config: LeapConfig) -> dict[str, Any]:

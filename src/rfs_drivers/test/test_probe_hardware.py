@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,24 @@ def test_an_arm_that_closes_the_connection_is_a_problem() -> None:
         answer = probe_hardware.probe_arm(robot.address, timeout=2.0)
         assert answer["server_version"] is None
         assert answer["problem"]
+
+
+def test_what_answers_but_is_no_robot_is_said_to_be_none() -> None:
+    """As a web server or a proxy on the way does; its text was once read as a version."""
+    with socket.create_server((free_address(), 1337)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(64)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        answer = probe_hardware.probe_arm(listener.getsockname()[0])
+        thread.join()
+    assert answer["server_version"] is None
+    assert "is not a robot (it said b'HTTP/1.1 400')" in answer["problem"]
 
 
 def test_a_hand_tells_missing_servos_errors_voltages_and_temperatures() -> None:

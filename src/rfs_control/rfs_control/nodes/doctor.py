@@ -69,11 +69,17 @@ def checkpoint_of(task: str, asked: str) -> Path | None:
     return None
 
 
-def as_json(findings: Sequence[Finding]) -> str:
+def code_of(findings: Sequence[Finding], strict: bool) -> int:
+    """Exit code: 0 where no check failed, nor, if strict, warned."""
+    warned = any(finding.verdict is Verdict.WARNING for finding in findings)
+    return int(bool(exit_code(findings)) or (strict and warned))
+
+
+def as_json(findings: Sequence[Finding], strict: bool) -> str:
     """For programs."""
     rows = [{**finding._asdict(), "verdict": finding.verdict.value} for finding in findings]
     counts = {verdict.value: sum(f.verdict is verdict for f in findings) for verdict in Verdict}
-    return json.dumps({"checks": rows, "counts": counts, "exit_code": exit_code(findings)}, indent=2)
+    return json.dumps({"checks": rows, "counts": counts, "exit_code": code_of(findings, strict)}, indent=2)
 
 
 def table(findings: Sequence[Finding]) -> Table:
@@ -99,6 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `ros2 run rfs_control doctor`."""
     arguments = parser().parse_args(argv)
     robot_file = arguments.robot_file
+    if Path(robot_file).stem == "emulated":
+        parser().error("an emulated robot needs no doctor; name the file of a robot: fr3_leap, fer_leap")
     if not robot_file.endswith((".yaml", ".yml")):
         robot_file = shipped("config/robot", f"{robot_file}.yaml")
     asked = Asked(
@@ -112,13 +120,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     findings = examine(gather(asked, rmw_known=sorted(get_resources("rmw_typesupport"))))
     if arguments.json:
-        print(as_json(findings))
+        print(as_json(findings, arguments.strict))
     else:
         Console(width=110).print(table(findings))
         failed = sum(finding.verdict is Verdict.FAILED for finding in findings)
         print(f"{failed} of {len(findings)} checks failed" if failed else "no check failed")
-    warned = any(finding.verdict is Verdict.WARNING for finding in findings)
-    return int(bool(exit_code(findings)) or (arguments.strict and warned))
+    return code_of(findings, arguments.strict)
 
 
 if __name__ == "__main__":
