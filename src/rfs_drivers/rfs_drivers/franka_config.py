@@ -52,7 +52,14 @@ class FrankaConfig:
         40.0, doc="Cartesian stiffness of the palm's orientation.", unit="Nm/rad", low=1.0, high=150.0
     )
     damping_ratio: float = param(
-        1.0, doc="Damping of the impedance; 1 is critical for unit mass.", low=0.3, high=1.5
+        1.0, doc="Damping of the palm's position; 1 is critical for a mass of 1 kg.", low=0.3, high=1.5
+    )
+    rotational_damping_ratio: float = param(
+        1.0,
+        doc="Damping of the palm's orientation; 1 is critical for an inertia of 1 kg m2, about ten times the "
+        "wrist's.",
+        low=0.1,
+        high=1.5,
     )
     posture_stiffness: float = param(
         5.0,

@@ -25,7 +25,7 @@ from rfs_core import robot, se3
 from rfs_core.se3 import Array, Pose
 from rfs_drivers.errors import DriverError
 from rfs_drivers.franka_config import FrankaConfig
-from rfs_drivers.franka_effort import Impedance, bearable_share
+from rfs_drivers.franka_effort import Impedance, bearable_share, posture_torque
 from rfs_drivers.franka_faults import Cause, Fault, classify
 from rfs_drivers.franka_targets import Setpoint
 
@@ -236,6 +236,7 @@ class FrankaConnection:
         self._model: Any = None
         self._tracker: Any = None
         self._impedance = Impedance.of(config)
+        self._posture = np.zeros(7)
         self.borne = 1.0
         """Share of the newest setpoint that the joints can bear."""
         self._is_set_up = False
@@ -308,8 +309,7 @@ class FrankaConnection:
         self._ensure_set_up()
         config, franky = self._config, self._franky
         options: dict[str, Any] = {}
-        if config.damping_ratio != 1.0:
-            options["damping"] = self._impedance.damping
+        self._posture = state.q.copy()
         if config.posture_stiffness > 0.0:
             options["posture_task"] = franky.PostureTask(state.q, config.posture_stiffness)
         before = _tasks()
@@ -318,8 +318,9 @@ class FrankaConnection:
                 self._robot,
                 translational_stiffness=config.translational_stiffness,
                 rotational_stiffness=config.rotational_stiffness,
-                translational_error_clip=np.full(3, config.translational_error_clip),
-                rotational_error_clip=np.full(3, config.rotational_error_clip),
+                damping=self._impedance.damping,
+                translational_error_clip=self._impedance.clip[:3],
+                rotational_error_clip=self._impedance.clip[3:],
                 max_delta_tau=config.max_delta_tau,
                 lower_joint_limits=robot.ARM_LIMITS[0],
                 upper_joint_limits=robot.ARM_LIMITS[1],
@@ -368,7 +369,9 @@ class FrankaConnection:
             measured = matrix_pose(state.end_effector)
             error = se3.pose_error(matrix_pose(target), measured)[0]
             error = np.clip(error, -impedance.clip, impedance.clip)
-            self.borne = bearable_share(error, twist, jacobian @ state.dq, jacobian, impedance)
+            posture = self._config.posture_stiffness
+            other = posture_torque(posture, self._posture, state.q, state.dq, jacobian)
+            self.borne = bearable_share(error, twist, jacobian @ state.dq, jacobian, impedance, other)
             if self.borne < 1.0:
                 target = pose_matrix(_moved(measured, self.borne * error))
                 twist = self.borne * twist

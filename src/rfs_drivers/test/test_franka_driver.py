@@ -237,6 +237,26 @@ def test_parameters_reach_the_robot(robot: EmulatedFci) -> None:
         assert status["load_mass"] == pytest.approx(0.65)
 
 
+def test_the_palm_gives_way_as_the_configured_stiffness_says(robot: EmulatedFci) -> None:
+    """6 N at 600 N/m are 10 mm, 1 Nm at 20 Nm/rad are 0.05 rad."""
+    config = config_for(robot.address, translational_stiffness=600.0, rotational_stiffness=20.0)
+    with running(FrankaDriver(config)) as driver:
+        driver.connect().result(PATIENCE_S)
+        driver.enable().result(PATIENCE_S)
+        start = newest(driver).palm
+
+        def pushed(force: list[float], moment: list[float]) -> np.ndarray:
+            robot("force", wrench=[*force, *moment])
+            rest = newest(driver).robot_time + 2.0
+            until(lambda: newest(driver).robot_time > rest, "two seconds of the robot's time")
+            return se3.pose_error(newest(driver).palm, start)[0]
+
+        np.testing.assert_allclose(pushed([0, 0, 0], [0, 0, 1.0])[3:], [0, 0, 0.05], atol=0.003)
+        np.testing.assert_allclose(pushed([0, 0, 0], [1.0, 0, 0])[3:], [0.05, 0, 0], atol=0.003)
+        # A force at the flange turns the palm as well: only the displacement of the force counts.
+        np.testing.assert_allclose(pushed([0, 6.0, 0], [0, 0, 0])[:3], [0, 0.010, 0], atol=0.001)
+
+
 def test_a_push_is_seen_as_the_external_wrench(robot: EmulatedFci) -> None:
     with running(FrankaDriver(config_for(robot.address))) as driver:
         driver.connect().result(PATIENCE_S)
