@@ -13,6 +13,8 @@ Rules that make a function run on both:
 
 from __future__ import annotations
 
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -77,6 +79,15 @@ def empty(shape: tuple[int, ...], x: Array) -> Array:
 def copy(x: Array) -> Array:
     """The same values in memory of their own."""
     return x.copy() if isinstance(x, np.ndarray) else x.clone()
+
+
+def outside_inference(x: Array) -> AbstractContextManager[Any]:
+    """For code that keeps arrays from call to call: tensors made in torch's inference mode, in which a policy
+    may call it, could not be written outside of it again."""
+    if isinstance(x, np.ndarray):
+        return nullcontext()
+    context: AbstractContextManager[Any] = sys.modules["torch"].inference_mode(mode=False)
+    return context
 
 
 def contiguous(x: Array) -> Array:

@@ -147,3 +147,16 @@ def test_values_get_kind_and_dtype_but_integers_stay_integers() -> None:
     assert arrays.of(np.array([3]), x).dtype == torch.int64
     assert arrays.of(np.array([True]), x).dtype == torch.bool
     assert isinstance(arrays.to_numpy(x), np.ndarray)
+
+
+def test_tensors_of_an_engine_can_be_written_after_a_policy_stepped_it_in_inference_mode() -> None:
+    x = torch.zeros(2)
+    with torch.inference_mode():
+        with arrays.outside_inference(x):
+            kept = x + 1.0
+        spoiled = x + 1.0
+    kept[0] = 5.0
+    with pytest.raises(RuntimeError, match="inference"):
+        spoiled[0] = 5.0
+    with arrays.outside_inference(np.zeros(1)):
+        pass

@@ -18,6 +18,37 @@ REST_DEPTH = 1e-4
 """m: how deep a resting object stands in the soft table. Started there it is at rest; started at depth 0 a
 cylinder rocks by 2 degrees, since not all of its contact points begin to carry at once."""
 
+PER_WORLD = (
+    "actuator_acc0",
+    "actuator_biasprm",
+    "actuator_gainprm",
+    "body_inertia",
+    "body_invweight0",
+    "body_mass",
+    "body_pos",
+    "body_quat",
+    "body_subtreemass",
+    "dof_invweight0",
+    "geom_aabb",
+    "geom_friction",
+    "geom_rbound",
+    "geom_size",
+)
+"""Fields of the model that `apply_start` changes, itself or through `mj_setConst`: an engine whose worlds
+share a model needs them once per world."""
+
+NOT_PER_WORLD = (
+    "geom_contype",  # which of the object's slots collide: unused ones are tiny and inside the used one
+    "geom_conaffinity",
+    "geom_rgba",  # what cameras and rays see
+    "bvh_aabb",
+    "cam_poscom0",
+    "light_poscom0",
+    "dof_M0",  # what only MuJoCo's own sleeping and muscles read
+    "dof_length",
+)
+"""Fields that it changes, too, and that such an engine does without."""
+
 DISTURBANCE_JOINTS = 23
 """The arm's 7 joints, then the hand's 16."""
 

@@ -105,8 +105,9 @@ class TaskVecEnv:
         self.episodes = episodes
         self._steps[:] = 0
         self._ended[:] = False
-        self.worlds.reset(seed, episodes)
-        self._observation = self._observe()
+        with arrays.outside_inference(self.worlds.engine.example):
+            self.worlds.reset(seed, episodes)
+            self._observation = self._observe()
         return self._observation
 
     def step(self, chunk: Array) -> StepResult:
@@ -119,6 +120,10 @@ class TaskVecEnv:
             ActionError: shape wrong, a value not finite, or no episode started.
         """
         chunk = self._checked(chunk)
+        with arrays.outside_inference(self.worlds.engine.example):
+            return self._step(chunk)
+
+    def _step(self, chunk: Array) -> StepResult:
         n, horizon = chunk.shape[:2]
         reward = np.zeros((n, horizon))
         executed = np.zeros((n, horizon), dtype=np.bool_)

@@ -1,11 +1,13 @@
 """Promises of the randomisation: what a reset writes is what a compiler would have made of it."""
 
+import copy
 import xml.etree.ElementTree as ET
 
 import mujoco
 import numpy as np
 import pytest
 
+from rfs_core import tasks
 from rfs_core.seeding import episode_rng
 from rfs_core.tasks import grasp
 from rfs_core.tasks.grasp import ObjectShape
@@ -128,3 +130,32 @@ def test_disturbances_scale_and_the_wrist_gets_a_quarter() -> None:
     np.testing.assert_allclose(pulses[:, 7:].std(), 0.03, rtol=0.05)
     np.testing.assert_allclose(draw(DisturbanceConfig().scaled(2.0)), 2.0 * torque)
     assert not draw(DisturbanceConfig().scaled(0.0)).any()
+
+
+@pytest.mark.parametrize("task", sorted(tasks.TASKS))
+def test_every_field_that_a_start_changes_is_known(task: str) -> None:
+    module = tasks.load(task)
+    scene = mjcf.SceneConfig(bodies=module.BODIES, object_solids=module.OBJECT_SOLIDS)
+    template = compile_model(scene)
+    index = ModelIndex.of(template, bodies=scene.bodies)
+    scratch = mujoco.MjData(template)
+    names = [
+        name
+        for name in dir(template)
+        if not name.startswith("_") and isinstance(getattr(template, name), np.ndarray)
+    ]
+    changed = set()
+    models = []
+    for i in range(12):
+        start = module.draw_episode(episode_rng(0, i, "reset"))
+        model = copy.copy(template)
+        randomization.apply_start(model, scratch, index, start)
+        models.append(model)
+    for name in names:
+        first = getattr(models[0], name)
+        if any(not np.array_equal(first, getattr(model, name)) for model in models):
+            changed.add(name)
+    assert changed <= set(randomization.PER_WORLD) | set(randomization.NOT_PER_WORLD), (
+        "worlds would share these"
+    )
+    assert {"body_mass", "body_subtreemass", "actuator_gainprm"} <= changed

@@ -19,28 +19,7 @@ from rfs_core.scene import EpisodeStart
 from rfs_sim import randomization
 from rfs_sim.mjcf import SceneConfig
 from rfs_sim.model import ModelIndex
-
-PER_WORLD = (
-    "actuator_acc0",
-    "actuator_biasprm",
-    "actuator_gainprm",
-    "body_inertia",
-    "body_invweight0",
-    "body_mass",
-    "body_pos",
-    "body_quat",
-    "body_subtreemass",
-    "dof_invweight0",
-    "geom_aabb",
-    "geom_friction",
-    "geom_rbound",
-    "geom_size",
-)
-"""Fields of the model that a start changes."""
-
-NOT_PER_WORLD = ("geom_contype", "geom_conaffinity", "geom_rgba")
-"""Fields that a start changes on the CPU engine and that one batched model has once, or not at all: which of
-the object's slots collide (see `set_slots`), and what cameras see."""
+from rfs_sim.randomization import PER_WORLD
 
 
 def set_slots(model: mujoco.MjModel, index: ModelIndex, scene: SceneConfig) -> None:
