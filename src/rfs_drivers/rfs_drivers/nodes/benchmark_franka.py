@@ -40,8 +40,10 @@ WARM_UP_S = 1.0
 """Robot time before figures count: the arm leaves rest."""
 
 
-def tracking(robot: EmulatedFci, radius: float, period: float, turns: float, rate: float) -> dict[str, float]:
-    """Figures of one run, lengths in mm, times in ms."""
+def tracking(
+    config: FrankaConfig, radius: float, period: float, turns: float, rate: float
+) -> dict[str, float]:
+    """Figures of one run on the emulated robot at the configuration's address, lengths in mm, times in ms."""
     lags: list[float] = []
     to_newest: list[float] = []
     off_path: list[float] = []
@@ -58,7 +60,6 @@ def tracking(robot: EmulatedFci, radius: float, period: float, turns: float, rat
         off_path.append(abs(float(np.linalg.norm(palm[:2] - centre[:2])) - radius))
         moments.append((state.robot_time, float(np.arctan2(palm[1] - centre[1], palm[0] - centre[0]))))
 
-    config = FrankaConfig(address=robot.address, realtime="ignore", clock="robot")
     with running(FrankaDriver(config, on_state=look)) as driver:
         driver.connect().result(30.0)
         driver.enable().result(30.0)
@@ -92,6 +93,23 @@ def tracking(robot: EmulatedFci, radius: float, period: float, turns: float, rat
         "cpu_share_driver": cpu / wall,
         "cpu_share_library": of_library / wall,
     }
+
+
+def print_tracking(run: dict[str, float]) -> None:
+    """For a person."""
+    print(f"\ndriver, targets at {run['rate_hz']:.0f} Hz (by the robot's clock)")
+    print(f"  lag behind the path     {run['lag_mean_mm']:6.1f} mm mean, {run['lag_max_mm']:.1f} max")
+    print(f"  delay                   {run['delay_ms']:6.0f} ms")
+    print(f"  to the newest target    {run['to_newest_target_mean_mm']:6.1f} mm mean")
+    print(f"  off the path            {run['off_path_mean_mm']:6.1f} mm mean")
+    print(f"  target period           {run['target_period_ms']:6.1f} ms")
+    print(f"  target jitter           {run['target_jitter_ms']:6.1f} ms")
+    print(f"  cycle of the driver     {run['cycle_p99_ms']:6.1f} ms p99, holds {run['holds']:.0f}")
+    print(f"  robot time / wall time  {run['robot_time_per_wall']:6.2f}")
+    print(
+        f"  share of a core         {100 * run['cpu_share_driver']:6.1f} % driver and benchmark, "
+        f"{100 * run['cpu_share_library']:.1f} % libfranka"
+    )
 
 
 def node_costs(robot: EmulatedFci, seconds: float) -> dict[str, float]:
@@ -182,21 +200,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         for rate in (10.0, 20.0):
             with EmulatedFci() as robot:
-                run = tracking(robot, arguments.radius, arguments.period, arguments.turns, rate)
+                config = FrankaConfig(address=robot.address, realtime="ignore", clock="robot")
+                run = tracking(config, arguments.radius, arguments.period, arguments.turns, rate)
             figures[f"tracking_{rate:.0f}_hz"] = run
-            print(f"\ndriver, targets at {rate:.0f} Hz (by the robot's clock)")
-            print(f"  lag behind the path     {run['lag_mean_mm']:6.1f} mm mean, {run['lag_max_mm']:.1f} max")
-            print(f"  delay                   {run['delay_ms']:6.0f} ms")
-            print(f"  to the newest target    {run['to_newest_target_mean_mm']:6.1f} mm mean")
-            print(f"  off the path            {run['off_path_mean_mm']:6.1f} mm mean")
-            print(f"  target period           {run['target_period_ms']:6.1f} ms")
-            print(f"  target jitter           {run['target_jitter_ms']:6.1f} ms")
-            print(f"  cycle of the driver     {run['cycle_p99_ms']:6.1f} ms p99, holds {run['holds']:.0f}")
-            print(f"  robot time / wall time  {run['robot_time_per_wall']:6.2f}")
-            print(
-                f"  share of a core         {100 * run['cpu_share_driver']:6.1f} % driver and benchmark, "
-                f"{100 * run['cpu_share_library']:.1f} % libfranka"
-            )
+            print_tracking(run)
         if arguments.node_seconds > 0.0:
             with EmulatedFci() as robot:
                 run = node_costs(robot, arguments.node_seconds)
