@@ -70,9 +70,12 @@ pip_install() {
         || { tail -n 20 "$STATE/pip-isaaclab.log" >&2; die "pip install $* failed; the whole log: $STATE/pip-isaaclab.log"; }
 }
 say "$VENV ($("$PYTHON" --version), $KIND); this takes some minutes"
-if [ "$(cut -d' ' -f1-3 "$STATE/isaaclab" 2> /dev/null)" != "$(cut -d' ' -f1-3 <<< "$want")" ]; then rm -rf "$VENV"; fi
+# What another interpreter or the other kind made is made anew; what was interrupted goes on.
+made=$(cat "$STATE/isaaclab-kind" 2> /dev/null || true)
+if [ -n "$made" ] && [ "$made" != "$(cut -d' ' -f1-3 <<< "$want")" ]; then rm -rf "$VENV"; fi
 rm -f "$STATE/isaaclab"
 [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
+cut -d' ' -f1-3 <<< "$want" > "$STATE/isaaclab-kind"
 pip_install -c constraints/isaaclab.txt -r requirements/isaaclab-own.txt
 if [ "$KIND" = cuda ]; then
     pip_install -c constraints/isaaclab.txt -r requirements/isaaclab-cuda.txt

@@ -129,3 +129,4 @@ def prepare(cfg: RfsEnvCfg) -> None:
     # Pairs that never touch are imported twice, and the second time complains.
     warnings.filterwarnings("ignore", message=".*physics:filteredPairs was not imported.*")
     warnings.filterwarnings("ignore", message="MULTICCD is enabled.*")
+    warnings.filterwarnings("ignore", message="Newton shape color replacement.*")

@@ -10,6 +10,7 @@ scenes have: no tendons, no equality constraints, pyramidal friction cones.
 """
 
 import copy
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,10 +18,11 @@ import mujoco
 import numpy as np
 import warp as wp
 from isaaclab_newton.physics.mjwarp_manager import NewtonMJWarpManager
-from newton import Model
+from newton import BodyFlags, Model, ModelBuilder
 from newton.solvers import SolverMuJoCo
 
 from rfs_core import robot
+from rfs_sim import facts, mjcf
 
 OBJECT = "object"
 OBJECT_PART = len(robot.CONTACT_NAMES)
@@ -217,6 +219,11 @@ class NewtonWatchedManager(NewtonMJWarpManager):
     _solver_class: type[WatchedSolver] = WatchedSolver
 
     @classmethod
+    def _prepare_builder_for_finalize(cls, builder: ModelBuilder) -> None:
+        super()._prepare_builder_for_finalize(builder)
+        keep_apart(builder)
+
+    @classmethod
     def _create_solver(cls, model: Model, solver_cfg: Any) -> WatchedSolver:
         options = cls._filter_solver_kwargs(SolverMuJoCo, solver_cfg)
         options.pop("ls_parallel", None)
@@ -227,6 +234,31 @@ class NewtonLoopManager(NewtonWatchedManager):
     """The same with a `LoopSolver`."""
 
     _solver_class = LoopSolver
+
+
+def keep_apart(builder: ModelBuilder) -> None:
+    """Filters the pairs that the MJCF excludes and an asset's file cannot name: its other body is in another.
+
+    These are the arm's upper links and whatever is not the robot; and what never moves and the table.
+    """
+    upper = {a for a, b in mjcf.excluded_pairs((OBJECT,)) if b == OBJECT}
+    base = facts.ARM_LINKS[0].name
+    links: dict[int, list[int]] = {}
+    things: dict[int, list[int]] = {}
+    standing, table = [], []
+    for shape, (label, world) in enumerate(zip(builder.shape_label, builder.shape_world, strict=True)):
+        link, body = label.split("/")[-2], builder.shape_body[shape]
+        if body < 0:
+            table.append(shape)
+        elif link == base or builder.body_flags[body] & BodyFlags.KINEMATIC:
+            standing.append(shape)
+        if body >= 0 and "/Robot/" not in label:
+            things.setdefault(world, []).append(shape)
+        elif link in upper:
+            links.setdefault(world, []).append(shape)
+    pairs = [(a, b) for world, shapes in links.items() for a in shapes for b in things.get(world, [])]
+    for a, b in (*pairs, *itertools.product(standing, table)):
+        builder.add_shape_collision_filter_pair(a, b)
 
 
 def part_of(geom: str) -> int:

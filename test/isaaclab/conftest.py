@@ -1,0 +1,11 @@
+"""Tests of the tasks in Isaac Lab, in its own environment: make test-isaaclab.
+
+Elsewhere nothing is collected.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+if importlib.util.find_spec("isaaclab") is None:
+    collect_ignore_glob = ["test_*.py"]
