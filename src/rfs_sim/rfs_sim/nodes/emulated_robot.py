@@ -59,6 +59,8 @@ _CALL_S = 5.0
 _LOOK_S = 0.02
 _PHASE_S = 1.0
 """Wall time within which a driver's phase follows its answers."""
+_IN_FAULT = ("fault", "failed")
+_IN_CONTROL = ("holding", "following", "moving")
 _LATE_S = (0.13, 0.25)
 """Robot time since the last decision; one is due every 0.1 s, and the gate holds after 0.2 s."""
 _SLOW_S = 0.03
@@ -96,11 +98,13 @@ class _Driver:
         if state.id == State.PRIMARY_STATE_UNCONFIGURED:
             await self._transition(Transition.TRANSITION_CONFIGURE, "configured")
         elif state.id == State.PRIMARY_STATE_ACTIVE:
-            if not recover and await self._stays_in_fault():
+            # After a recovery the answer to the person may be faster than the phase.
+            if not recover and not await self._phase_leaves(_IN_FAULT):
                 raise DriverRefused(
                     f"{self.name} is in {self.phase}: /diagnostics says why; then call {self._part}/recover"
                 )
             await self._transition(Transition.TRANSITION_DEACTIVATE, "deactivated")
+            await self._phase_leaves(_IN_CONTROL)
         elif state.id != State.PRIMARY_STATE_INACTIVE:
             raise DriverRefused(f"{self.name} is {state.label}: try again")
         if self.phase == "fault":
@@ -110,13 +114,13 @@ class _Driver:
             if not answer.success:
                 raise DriverRefused(f"{self._part}/recover: {answer.message}")
 
-    async def _stays_in_fault(self) -> bool:
-        """Whether it is in fault, and not only was when its phase last came: after a recovery the answer to
-        the person may be faster than the phase."""
+    async def _phase_leaves(self, phases: tuple[str, ...]) -> bool:
+        """Whether its phase is none of these; the newest one may be on its way still: answers and topics
+        overtake each other."""
         deadline = time.monotonic() + _PHASE_S
-        while self.phase in ("fault", "failed") and time.monotonic() < deadline:
+        while self.phase in phases and time.monotonic() < deadline:
             await pause(self._node, _LOOK_S)
-        return self.phase in ("fault", "failed")
+        return self.phase not in phases
 
     async def on(self) -> None:
         """In control, holding."""
