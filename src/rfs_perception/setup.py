@@ -21,6 +21,7 @@ setup(
             "reward_node=rfs_perception.nodes.entry:reward_node",
             "benchmark_camera=rfs_perception.nodes.entry:benchmark_camera",
             "replay_reward=rfs_perception.nodes.entry:replay_reward",
+            "inspect_cloud=rfs_perception.inspect_cloud:main",
         ],
     },
 )
