@@ -22,6 +22,7 @@ from torch import Tensor
 from rfs_core.errors import RfsError
 from rfs_learning.flow import FlowBase
 from rfs_learning.integrator import Integrator
+from rfs_learning.networks import VelocityField
 
 Field = Callable[[Tensor, Tensor, Tensor], Tensor]
 """v(a_t (N, D), t (N, 1), s (N, O)) -> (N, D); differentiable by torch.func."""
@@ -33,7 +34,7 @@ _CHORD_ITERATIONS = 8
 """Steps with one and the same Jacobian before a new one is worth its price."""
 _NEAR = 0.25
 """How far from where the ODE comes from a solution is taken without a second look, in lengths of the step."""
-_LM_ITERATIONS = 60
+_LM_ITERATIONS, _POLISH_ITERATIONS = 60, 12
 _ATTEMPTS, _ASIDE = 30, 0.1
 """How often a solution is looked for; how far from the ODE's the second time, growing over ten times."""
 _FIRST_DAMPING, _LARGEST_DAMPING = 1e-3, 1e8
@@ -140,12 +141,31 @@ def invert_push(
                 drawn = torch.randn(x.shape, generator=generator, dtype=x.dtype)
                 aside = _ASIDE * (1 + attempt % 10) * drawn / x.shape[1] ** 0.5
             x = _undo(step, rough_step, x, tolerance, aside)
-        pushed = integrator.push(lambda a_t, t, s=s[rows]: v(a_t, t, s), x)  # type: ignore[misc]
-        error = (pushed - a[rows]).abs().amax(1)
+        x, error = _polished(v, rough, integrator, s[rows], x, a[rows], tolerance)
         better = error < least[rows]
         least[rows[better]] = error[better]
         best = best.index_copy(0, rows[better], x[better])
     return best
+
+
+def _polished(
+    v: Field, rough: Field | None, integrator: Integrator, s: Tensor, x: Tensor, a: Tensor, tolerance: float
+) -> tuple[Tensor, Tensor]:
+    """Where the errors of the steps add up to too much, some damped Newton steps on all of Push.
+
+    Returns:
+        a_0, shape (N, D), and its re-push error, shape (N,).
+    """
+    pairs = [_steps(v, rough, integrator, s, k) for k in range(integrator.steps)]
+    push, rough_push = _Push([one for one, _ in pairs]), _Push([other for _, other in pairs])
+    error = (push(x, torch.arange(len(x))) - a).abs().amax(1)
+    rows = (~(error <= 2 * tolerance)).nonzero()[:, 0]
+    if len(rows):
+        x[rows] = _levenberg_marquardt(
+            push, rough_push, x[rows], a[rows], rows, tolerance, _POLISH_ITERATIONS
+        )
+        error[rows] = (push(x[rows], rows) - a[rows]).abs().amax(1)
+    return x, error
 
 
 def _steps(v: Field, rough: Field | None, integrator: Integrator, s: Tensor, k: int) -> tuple[_Step, _Step]:
@@ -218,6 +238,9 @@ class _Step:
         """d step / d x. Shape: x (N, D) -> (N, D, D)."""
         count, size = x.shape
         s = self.s[rows]
+        if isinstance(self.v, VelocityField) and self.integrator.name == "euler":
+            t = torch.full((count, 1), self.t, dtype=x.dtype)
+            return torch.eye(size, dtype=x.dtype) + self.h * self.v.jacobian(x, t, s)
         tangents = torch.eye(size, dtype=x.dtype)[:, None].expand(size, count, size)
         column = lambda tangent: torch.func.jvp(lambda z: self._map(z, s), (x,), (tangent,))[1]  # noqa: E731
         columns: Tensor = torch.func.vmap(column)(tangents)
@@ -233,13 +256,36 @@ class _Step:
         return x
 
 
+@dataclasses.dataclass(frozen=True)
+class _Push:
+    """All steps, one after the other."""
+
+    steps: list[_Step]
+
+    @property
+    def s(self) -> Tensor:
+        return self.steps[0].s
+
+    def __call__(self, x: Tensor, rows: Tensor) -> Tensor:
+        for step in self.steps:
+            x = step(x, rows)
+        return x
+
+    def jacobian(self, x: Tensor, rows: Tensor) -> Tensor:
+        """d Push / d x. Shape: x (N, D) -> (N, D, D)."""
+        product = torch.eye(x.shape[1], dtype=x.dtype)
+        for step in self.steps:
+            product, x = step.jacobian(x, rows) @ product, step(x, rows)
+        return product
+
+
 def _undo(step: _Step, rough: _Step, y: Tensor, tolerance: float, aside: Tensor | None = None) -> Tensor:
     """x with step(x) = y; where there is none, or none is found, one that comes close. Shape: (N, D).
 
     Args:
         aside: Where to begin, from where the ODE comes from.
     """
-    start = step.ode_start(y) + (0.0 if aside is None else aside)
+    start = rough.ode_start(y.to(rough.s.dtype)).to(y.dtype) + (0.0 if aside is None else aside)
     x, residual = _chord(step, rough, start, y, tolerance)
     # Where the step hardly depends on x, Newton runs away to some other solution, or to none.
     found = residual.abs().amax(1) <= tolerance
@@ -254,29 +300,39 @@ def _chord(step: _Step, rough: _Step, x: Tensor, y: Tensor, tolerance: float) ->
     """Newton's method with the first Jacobian kept, in float32: cheap, and enough for most steps."""
     rows = torch.arange(len(y))
     factors, pivots, _ = torch.linalg.lu_factor_ex(rough.jacobian(x.to(rough.s.dtype), rows))
-    residual = step(x, rows) - y
-    best, least = x, residual.abs().amax(1)
+    best, left = x.clone(), step(x, rows) - y
+    residual, least = left, left.abs().amax(1)
     for _ in range(_CHORD_ITERATIONS):
-        change = torch.linalg.lu_solve(factors, pivots, residual.to(factors.dtype)[..., None])[..., 0]
-        x = x - change.to(x.dtype)
-        residual = step(x, rows) - y
+        change = torch.linalg.lu_solve(factors[rows], pivots[rows], residual.to(factors.dtype)[..., None])
+        x = x - change[..., 0].to(x.dtype)
+        residual = step(x, rows) - y[rows]
         error = residual.abs().amax(1)
-        better = error < least  # False for NaN
-        best, least = torch.where(better[:, None], x, best), torch.where(better, error, least)
-        if bool((least <= tolerance).all()) or not bool(better.any()):
+        better = error < least[rows]  # False for NaN
+        where = rows[better]
+        best[where], left[where], least[where] = x[better], residual[better], error[better]
+        # What has arrived, or goes away, is not carried on.
+        on = better & (error > tolerance)
+        if not bool(on.any()):
             break
-    return best.clone(), step(best, rows) - y
+        rows, x, residual = rows[on], x[on], residual[on]
+    return best, left
 
 
 def _levenberg_marquardt(
-    step: _Step, rough: _Step, x: Tensor, y: Tensor, rows: Tensor, tolerance: float
+    step: _Step | _Push,
+    rough: _Step | _Push,
+    x: Tensor,
+    y: Tensor,
+    rows: Tensor,
+    tolerance: float,
+    iterations: int = _LM_ITERATIONS,
 ) -> Tensor:
     """Damped Newton steps from x: what the step does not depend on stays as it is. Shape: (N, D)."""
     damping = torch.full((len(x),), _FIRST_DAMPING, dtype=x.dtype)
     residual = step(x, rows) - y
     cost = (residual**2).sum(1)
     identity = torch.eye(x.shape[1], dtype=x.dtype)
-    for _ in range(_LM_ITERATIONS):
+    for _ in range(iterations):
         todo = ((residual.abs().amax(1) > tolerance) & (damping < _LARGEST_DAMPING)).nonzero()[:, 0]
         if not len(todo):
             break

@@ -98,3 +98,17 @@ def test_optimisation_comes_close_and_a_prior_keeps_the_noise_small():
     assert float(free.repush_error.max()) < 1e-2
     kept = optimize(flow, flow.features(o), flow.push(o, a_0), iterations=200, prior=10.0)
     assert float(kept.norm.mean()) < 0.5 * float(free.norm.mean())
+
+
+def test_the_chain_rule_s_jacobian_is_that_of_automatic_differentiation():
+    velocity = FlowBase.from_checkpoint(base()).velocity.double()
+    generator = torch.Generator().manual_seed(0)
+    chunk, seen = velocity.architecture.chunk_size, velocity.architecture.observation_size
+    x = torch.randn(70, chunk, generator=generator, dtype=torch.float64)  # more rows than one block
+    s = torch.randn(70, seen, generator=generator, dtype=torch.float64)
+    t = torch.full((70, 1), 0.3, dtype=torch.float64)
+    found = velocity.jacobian(x, t, s)
+    for row in (0, 69):
+        one = slice(row, row + 1)
+        expected = torch.autograd.functional.jacobian(lambda z, i=one: velocity(z, t[i], s[i])[0], x[one])
+        torch.testing.assert_close(found[row], expected[:, 0], atol=1e-12, rtol=1e-10)
