@@ -3,6 +3,7 @@
 import copy
 import os
 from collections.abc import Iterator
+from functools import partial
 
 import mujoco
 import numpy as np
@@ -12,10 +13,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from rfs_core import tasks
 from rfs_core.seeding import episode_rng
 from rfs_sim import randomization
+from rfs_sim.demonstrator import GraspDemonstrator
 from rfs_sim.mjcf import SceneConfig
 from rfs_sim.model import ModelIndex, compile_model
 from rfs_sim.seam import EngineError
 from rfs_sim.vec_env import TaskVecEnv, make_env
+from rfs_sim.worlds import Worlds
 
 if os.environ.get("RFS_ENGINES") != "1":
     pytest.skip("compiles for a minute: make test-engines", allow_module_level=True)
@@ -120,6 +123,28 @@ def test_a_world_that_is_not_finite_is_put_back_counted_and_alone(engine: Mjwarp
     hold(engine, starts)
     assert not engine.unstable.any()
     assert torch.isfinite(engine.qpos).all()
+
+
+def test_a_replayed_graph_is_the_loop_bit_for_bit_through_contacts_and_resets() -> None:
+    played = []
+    for graph in (False, True):
+        made = partial(MjwarpEngine, device="cpu", graph=graph)
+        env = TaskVecEnv("grasp", Worlds("grasp", N, engine=made))
+        demonstrator = GraspDemonstrator(N)
+        observation = env.reset(0)
+        demonstrator.reset(0, np.arange(N))
+        rows, touched = [], 0
+        for _ in range(34):  # 68 control steps: an episode and the beginning of the next one
+            action = np.repeat(demonstrator.act(observation)[1][:, None], 2, axis=1)
+            observation = env.step(action).observation
+            touched += int(env.worlds.engine.contacts.any())
+            rows.append(observation)
+        assert (env.worlds.engine._graph is not None) == graph
+        assert touched > 5
+        assert env.episodes.tolist() == [3, 4, 5]
+        played.append(np.array(rows))
+        env.close()
+    assert_array_equal(played[1], played[0])
 
 
 def test_contacts_without_memory_end_the_episode_and_are_counted() -> None:

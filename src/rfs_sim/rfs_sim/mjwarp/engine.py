@@ -1,7 +1,7 @@
 """N worlds of the scene in one batched mujoco_warp model: an `Engine` (`rfs_sim.seam`) of float32 tensors.
 
-State, controls and sensors are torch views of warp's memory, without copies. On a GPU the physics steps of a
-control step are captured once as a graph and replayed; on the CPU they are a loop. As on the CPU engine every
+State, controls and sensors are torch views of warp's memory, without copies. The physics steps of a control
+step are captured once as a graph and replayed. As on the CPU engine every
 control step starts its solver cold, so that a world's next state depends on its state and targets only.
 """
 
@@ -70,6 +70,7 @@ class MjwarpEngine:
         device: str = "auto",
         contacts_per_world: int = CONTACTS_PER_WORLD,
         constraints_per_world: int = CONSTRAINTS_PER_WORLD,
+        graph: bool = True,
     ) -> None:
         """
         Args:
@@ -78,6 +79,7 @@ class MjwarpEngine:
             device: `auto` (the GPU where there is one), `cpu`, `cuda`, `cuda:1`, ...
             contacts_per_world: contacts there is memory for, on average over the worlds.
             constraints_per_world: rows of constraints there is memory for, in each world.
+            graph: replay a control step as a captured graph, which is the same and faster; also on the CPU.
         """
         self.scene = scene or SceneConfig()
         if num_worlds < 1:
@@ -119,6 +121,7 @@ class MjwarpEngine:
             if body is None
         }
         self._problems = ProblemCounter("mjwarp")
+        self._capturing = graph
         self._graph: wp.Graph | None = None
 
     def reset(self, worlds: Sequence[int], starts: Sequence[EpisodeStart]) -> None:
@@ -207,7 +210,7 @@ class MjwarpEngine:
                 wp.capture_launch(self._graph)
                 return
             self._launch()
-            if self.device != "cpu":
+            if self._capturing:
                 # What was launched has compiled all kernels; from the next control step on it is replayed. A
                 # collection within a capture would free memory, which a capture must not see.
                 gc.disable()
