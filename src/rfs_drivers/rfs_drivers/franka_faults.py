@@ -55,6 +55,9 @@ class Fault(NamedTuple):
     reason: str
 
 
+_LOST = "check the cable and that the robot is on; it is connected anew by itself, then call arm/recover"
+
+
 def classify(
     error: BaseException, address: str, *, broken_after: float | None = None, call: str = ""
 ) -> Fault:
@@ -93,9 +96,9 @@ def classify(
             f"nothing answers at {address}:1337: is the robot on, unlocked, and FCI activated in Desk?",
         )
     if text == "Net Exception":
-        return Fault(Cause.NETWORK, f"connection to {address} is lost")
+        return Fault(Cause.NETWORK, f"connection to {address} is lost: {_LOST}")
     if kind in ("NetworkException", "ProtocolException"):
-        return Fault(Cause.NETWORK, f"connection to {address} is lost: {text}")
+        return Fault(Cause.NETWORK, f"connection to {address} is lost ({text}): {_LOST}")
     if "User Stop" in text or '"UserStopped"' in text or '"User stopped"' in text:
         return Fault(Cause.USER_STOP, "user stop is pressed: release it, then call arm/recover")
     if "communication_constraints_violation" in text:

@@ -390,7 +390,7 @@ class LeapDriver:
         except DriverError as error:
             if bus is not None:
                 bus.close()
-            self._reason = f"{self._reason.split(' Last try: ')[0]} Last try: {error}"
+            self._reason = f"{self._reason.split('. Last try: ')[0]}. Last try: {error}"
             self._wait = min(2.0 * self._wait, self._config.reconnect_longest)
             self._next_try = self._clock() + self._wait
             return

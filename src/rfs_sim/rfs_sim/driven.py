@@ -20,7 +20,7 @@ from rfs_sim.gap import CameraError
 from rfs_sim.mjcf import SceneConfig
 from rfs_sim.randomization import DisturbanceConfig
 from rfs_sim.world import Outcome, outcome_of
-from rfs_sim.worlds import Worlds
+from rfs_sim.worlds import CARRYING_NOSLIP, Worlds
 
 Array = NDArray[np.float64]
 
@@ -76,7 +76,8 @@ class DrivenWorld:
         self._worlds = _Worlds(
             task,
             1,
-            scene=SceneConfig(physics_dt=PHYSICS_DT),
+            # What is held must not creep out of a grip: that is the solver's, not a robot's.
+            scene=SceneConfig(physics_dt=PHYSICS_DT, noslip=CARRYING_NOSLIP),
             disturbance=COMPLIANT if disturbance is None else disturbance,
             **options,
         )

@@ -41,6 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with AdminClient(address, int(port)) as device:
             answer = device(given.operation, **{name: value_of(value) for name, _, value in pairs})
+    except ConnectionRefusedError:
+        print(
+            f"fault: nothing listens at {given.where}; whoever emulates the device says where when it starts "
+            "(faults: port ...)",
+            file=sys.stderr,
+        )
+        return 1
     except (EmulatorError, OSError) as error:
         print(f"fault: {given.where}: {error}", file=sys.stderr)
         return 1

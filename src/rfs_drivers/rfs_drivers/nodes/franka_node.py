@@ -114,8 +114,11 @@ class FrankaNode(LifecycleNode):
                 isinstance(error, VendorError) and error.fault.cause in FATAL
             ):
                 self._refusal = str(error)
-            self._last_failure = str(error)
-            self.get_logger().error(f"not configured: {error}")
+            said, self._last_failure = self._last_failure, str(error)
+            if self._autostart is None or self._refusal:
+                self.get_logger().error(f"not configured: {error}")
+            elif self._last_failure != said:
+                self.get_logger().warning(f"not configured yet, trying again: {error}")
             self._publish_diagnostics()
             return TransitionCallbackReturn.FAILURE
         self._driver = driver

@@ -95,8 +95,11 @@ class LeapNode(LifecycleNode):
         except RfsError as error:
             if isinstance(error, ConfigError):
                 self._refusal = str(error)
-            self._last_failure = str(error)
-            self.get_logger().error(f"not configured: {error}")
+            said, self._last_failure = self._last_failure, str(error)
+            if self._autostart is None or self._refusal:
+                self.get_logger().error(f"not configured: {error}")
+            elif self._last_failure != said:
+                self.get_logger().warning(f"not configured yet, trying again: {error}")
             self._publish_diagnostics()
             return TransitionCallbackReturn.FAILURE
         self._driver, self._last_failure = driver, ""
