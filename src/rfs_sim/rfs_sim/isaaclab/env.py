@@ -119,6 +119,9 @@ def prepare(cfg: RfsEnvCfg) -> None:
         raise EngineError(
             f"stepper loop runs on a CPU, the device is {cfg.sim.device}: choose mjwarp, or cpu"
         )
+    if stepper == "mjwarp":
+        # It ends early where it can, and prints a line per step where it may not go on.
+        cfg.sim.physics.solver_cfg.ls_iterations = max(50, cfg.sim.physics.solver_cfg.ls_iterations)
     manager = "NewtonLoopManager" if stepper == "loop" else "NewtonWatchedManager"
     # By name: a class would be searched for missing values with all that it holds. NewtonCfg takes it from
     # its solver when it is made; afterwards both have to be told.

@@ -24,6 +24,12 @@ from newton.solvers import SolverMuJoCo
 from rfs_core import robot
 from rfs_sim import facts, mjcf
 
+_UNSTABLE = (
+    mujoco.mjtWarning.mjWARN_BADQPOS,
+    mujoco.mjtWarning.mjWARN_BADQVEL,
+    mujoco.mjtWarning.mjWARN_BADQACC,
+)
+
 OBJECT = "object"
 OBJECT_PART = len(robot.CONTACT_NAMES)
 NO_PART = -1
@@ -186,8 +192,8 @@ class LoopSolver(WatchedSolver):
                 )
             model.opt.timestep = float(self.mjw_model.opt.timestep.numpy()[0])
             mujoco.mj_step(model, data)
-            # MuJoCo puts a world that it cannot integrate back to the model's rest; its clock shows it.
-            stable = abs(data.time - model.opt.timestep) < 1e-9
+            # MuJoCo puts a world that it cannot integrate back to the model's rest, and warns.
+            stable = not any(data.warning[w].number for w in _UNSTABLE)
             qpos[world], qvel[world] = (data.qpos, data.qvel) if stable else (np.nan, np.nan)
             warm[world], actuator[world] = data.qacc_warmstart, data.qfrc_actuator
             xpos[world], xquat[world] = data.xpos, data.xquat

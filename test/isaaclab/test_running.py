@@ -1,0 +1,88 @@
+"""Isaac Lab as an engine: parity with MuJoCo, and what becomes of bad worlds."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rfs_core import arrays, robot
+from rfs_core.errors import ConfigError
+from rfs_sim import engine_parity
+from rfs_sim.isaaclab.make import make_env
+from rfs_sim.seam import EngineError
+
+sys.path.insert(0, str(Path(__file__).parent))
+from scenes import made
+
+
+def test_joints_follow_as_in_mujoco_within_a_tenth_of_a_milliradian():
+    figures = engine_parity.open_loop("isaaclab")
+    assert figures["unsaturated"] < 1e-4
+    assert figures["saturated"] < 1e-4
+    assert figures["saturated_share_at_limit"] > 0.1, "nothing saturates: the test tests less than it says"
+
+
+@pytest.fixture(scope="module")
+def grasp():
+    with made("grasp", 3) as env:
+        yield env
+
+
+def hold(env, disturbance=None):
+    """One control step of the engine, in which the fingers close a little."""
+    env.worlds.engine.step(env.worlds.arm_target, env.worlds.hand_target + 0.1, disturbance)
+
+
+def test_a_world_that_cannot_be_integrated_is_put_back_and_counted(grasp):
+    grasp.reset(0)
+    engine = grasp.worlds.engine
+    before, counted = engine.read(), engine.problems().get("not finite", 0)
+    torque = torch.zeros(3, 23)
+    torque[1] = 1e15
+    hold(grasp, torque)
+    after = engine.read()
+    assert engine.unstable.tolist() == [False, True, False]
+    assert engine.problems()["not finite"] == counted + 1
+    torch.testing.assert_close(after.arm_position[1], before.arm_position[1])
+    torch.testing.assert_close(after.object_pose.position[1], before.object_pose.position[1])
+    assert bool((after.hand_position[0] != before.hand_position[0]).any()), "the others went on"
+    hold(grasp)
+    assert not engine.unstable.any(), "and it goes on from there"
+
+
+def test_an_episode_whose_world_is_lost_ends_with_the_reason(grasp):
+    grasp.reset(0)
+    solver, engine = grasp.worlds.engine._solver, grasp.worlds.engine
+    room = solver.mjw_data.njmax
+    solver.mjw_data.njmax = 2  # the resting object alone takes more
+    try:
+        chunk = np.tile(np.concatenate((np.zeros(6), robot.HAND_OPEN)), (3, 2, 1))
+        result = grasp.step(chunk)
+    finally:
+        solver.mjw_data.njmax = room
+    assert result.terminated.all()
+    assert list(result.log["outcome"]) == ["physics unstable"] * 3
+    assert engine.problems()["without memory for all contacts"] >= 3
+
+
+def test_an_episode_is_the_same_in_whatever_environment_it_is_played(grasp):
+    grasp.reset(5, np.array([7, 8, 9]))
+    hold(grasp)
+    one = arrays.to_numpy(grasp.worlds.engine.read().arm_position)[1]
+    grasp.reset(5, np.array([8, 1, 2]))
+    hold(grasp)
+    np.testing.assert_allclose(arrays.to_numpy(grasp.worlds.engine.read().arm_position)[0], one, atol=1e-6)
+
+
+def test_a_second_scene_beside_the_first_is_refused(grasp):
+    with pytest.raises(EngineError, match="one scene per process"):
+        make_env("grasp", 1, device="cpu")
+
+
+def test_the_gap_world_is_refused():
+    with pytest.raises(ConfigError, match="choose engine mujoco"):
+        make_env("grasp", 1, world="gap")
