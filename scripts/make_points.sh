@@ -18,7 +18,7 @@ case "$task" in
         a0=normal
         ;;
     place)
-        settings=(episodes:=420 steps:=1200 round_episodes:=96 round_steps:=400)
+        settings=(episodes:=420 steps:=850 round_episodes:=64 round_steps:=300)
         a0=zero
         ;;
     stack)
