@@ -43,7 +43,6 @@ OPERATIONS = (
     "listen",
     "place",
     "reset",
-    "reset",
 )
 
 _LINE_LIMIT = 65536
