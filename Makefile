@@ -8,7 +8,7 @@ SEED ?= 0
 PYTEST ?= python -m pytest
 IN_ENV := . ./activate &&
 
-.PHONY: help setup setup-tests build demo test test-unit test-system faults lint format figures docker-lint clean
+.PHONY: help setup setup-tests setup-isaaclab build demo test test-unit test-system test-isaaclab faults lint format figures docker-lint clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,12 @@ test-system: setup-tests  ## tests that start the real nodes
 faults: setup-tests  ## every fault, long form (about an hour): test/fault/results.json and the tables in the docs
 	@$(IN_ENV) RFS_LONG=1 RFS_FAULT_RESULTS=test/fault/results.json $(PYTEST) --timeout=3600 test/fault
 	@$(IN_ENV) python scripts/fault_table.py
+
+setup-isaaclab:  ## Isaac Lab 3 in .venv-isaaclab (Python 3.12), apart from ROS
+	@scripts/setup_isaaclab.sh
+
+test-isaaclab: setup-isaaclab  ## the tasks in Isaac Lab (some minutes; not part of make test)
+	@env -u PYTHONPATH .venv-isaaclab/bin/python -m pytest test/isaaclab
 
 lint: setup docker-lint  ## ruff, mypy, import direction, docker files
 	@$(IN_ENV) ruff check . && ruff format --check .
