@@ -3,7 +3,7 @@
     ros2 run rfs_sim benchmark_env
     ros2 run rfs_sim benchmark_env --engine mjwarp --task grasp stack --num-envs 4096
 
-The second form measures any engine in wall time: see `rfs_sim.benchmark_engine`. The first form:
+The second form measures any engine: see `rfs_sim.benchmark_engine`. The first form:
 Plays the demonstrator on grasp and times `step` while hand and object are in contact: with observation,
 reward, success, disturbances, control law and inverse kinematics. Then it integrates the very same states
 and controls once more with nothing but `mujoco.rollout`. Both in CPU time of this process on one thread,
@@ -123,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="benchmark_env", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--engine", help="measure this engine, in wall time; its steps are --steps")
+    parser.add_argument("--engine", help="measure this engine, over --steps control steps")
     parser.add_argument("--task", nargs="+", default=["grasp"], help="with --engine: tasks to measure")
     parser.add_argument("--steps", type=int, default=120, help="with --engine: control steps of each task")
     parser.add_argument("--num-envs", type=int, default=128, help="environments (default: %(default)s)")

@@ -80,6 +80,31 @@ def test_a_reset_writes_the_same_model_as_on_the_cpu_engine(engine: MjwarpEngine
             assert_allclose(got, expected, rtol=1e-5, atol=1e-7, err_msg=name)
 
 
+@pytest.mark.parametrize("task", ["kit", "push_grasp"])
+def test_bodies_that_never_move_collide_where_the_start_puts_them(task: str) -> None:
+    options = {"autoreset": False, "disturbance": 0.0}
+    reference, env = make_env(task, 2, **options), mjwarp.make_env(task, 2, device="cpu", **options)
+    action = np.zeros((2, 2, env.action_spec.size))
+    for episodes in ([0, 1], [2, 3]):
+        for each in (reference, env):
+            each.reset(0, np.array(episodes))
+            action[:, :, 6:] = each.worlds.hand_target[:, None]
+            each.step(action)
+        data = mujoco.MjData(reference.worlds.engine.models[0])
+        engine = env.worlds.engine
+        for world in range(2):
+            reference.worlds.engine.copy_into(world, data)
+            for name in engine.index.bodies:
+                body = engine.index.bodies[name].body
+                geoms = np.flatnonzero(engine._host.geom_bodyid == body)
+                places, turns = engine._data.geom_xpos.numpy(), engine._data.geom_xmat.numpy()
+                assert_allclose(places[world, geoms], data.geom_xpos[geoms], atol=1e-5, err_msg=name)
+                turned = turns[world, geoms].reshape(-1, 9)
+                assert_allclose(turned, data.geom_xmat[geoms], atol=1e-5, err_msg=name)
+    for each in (reference, env):
+        each.close()
+
+
 def test_state_is_a_view_of_the_engines_memory(engine: MjwarpEngine) -> None:
     engine.reset(range(N), starts_of("grasp", N))
     assert engine.qpos.data_ptr() == engine._data.qpos.ptr

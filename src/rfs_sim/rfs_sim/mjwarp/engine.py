@@ -92,10 +92,10 @@ class MjwarpEngine:
         with wp.ScopedDevice(self.device):
             self._model = mjw.put_model(self._host)
             self._model.opt.warn_overflow = 0  # counted and told of here
-            self.fields = PerWorldFields(self._host, index, self._model, num_worlds, self.device)
             self._data = mjw.make_data(
                 self._host, num_worlds, nconmax=contacts_per_world, njmax=constraints_per_world
             )
+            self.fields = PerWorldFields(self._host, index, self._model, self._data, num_worlds, self.device)
             self._contact_address = wp.array(index.contact_sensors, dtype=int)
         data = self._data
         self.qpos, self.qvel = wp.to_torch(data.qpos), wp.to_torch(data.qvel)

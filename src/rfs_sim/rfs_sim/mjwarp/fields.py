@@ -38,7 +38,7 @@ class PerWorldFields:
     """The batched fields of a model, as torch tensors that share its memory."""
 
     def __init__(
-        self, host: mujoco.MjModel, index: ModelIndex, model: Any, num_worlds: int, device: str
+        self, host: mujoco.MjModel, index: ModelIndex, model: Any, data: Any, num_worlds: int, device: str
     ) -> None:
         """Gives every field of PER_WORLD one row per world. To be called before the first step is captured.
 
@@ -46,11 +46,15 @@ class PerWorldFields:
             host: the compiled model; starts are applied to it.
             index: addresses in it.
             model: `mujoco_warp.Model` made from it.
+            data: `mujoco_warp.Data` of the worlds.
             num_worlds: N.
             device: of the model, as warp names it.
         """
         self._host, self._index = host, index
         self._scratch = mujoco.MjData(host)
+        # mujoco_warp places geoms of bodies that never move once, when its data are made.
+        self._fixed = np.flatnonzero(host.body_weldid[host.geom_bodyid] == 0)
+        self._places = wp.to_torch(data.geom_xpos), wp.to_torch(data.geom_xmat)
         self.views: dict[str, torch.Tensor] = {}
         for name in PER_WORLD:
             one = getattr(model, name)
@@ -62,10 +66,18 @@ class PerWorldFields:
     def set(self, which: torch.Tensor, starts: Sequence[EpisodeStart]) -> None:
         """Writes what the starts ask for into the rows `which` of all fields."""
         rows: dict[str, list[np.ndarray]] = {name: [] for name in PER_WORLD}
+        places: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
         for start in starts:
             randomization.apply_start(self._host, self._scratch, self._index, start)
+            mujoco.mj_kinematics(self._host, self._scratch)
+            for kept, now in zip(places, (self._scratch.geom_xpos, self._scratch.geom_xmat), strict=True):
+                kept.append(np.array(now[self._fixed], dtype=np.float32))
             for name, values in rows.items():
                 values.append(np.array(getattr(self._host, name), dtype=np.float32))
         for name, view in self.views.items():
             batch = torch.from_numpy(np.stack(rows[name])).to(view.device)
             view[which] = batch.reshape((len(starts), *view.shape[1:]))
+        fixed = torch.as_tensor(self._fixed, device=which.device)
+        for view, kept in zip(self._places, places, strict=True):
+            batch = torch.from_numpy(np.stack(kept)).to(view.device)
+            view[which[:, None], fixed] = batch.reshape((len(starts), len(fixed), *view.shape[2:]))
