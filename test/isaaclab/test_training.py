@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from isaaclab.app import launch_simulation
 
+from rfs_core import robot
 from rfs_sim.isaaclab import gym_ids
 from rfs_sim.isaaclab.cfg import ENV_CFGS
 
@@ -52,6 +53,27 @@ def test_rfs_trains_on_a_base_policy(tmp_path):
     assert int(float(rows[-1]["step"])) == 4 * 64
     assert np.isfinite(float(rows[-1]["ppo/value_loss"]))
     assert (tmp_path / "run/checkpoints/best.safetensors").is_file()
+
+
+def test_isaac_lab_s_contact_sensors_feel_what_the_flags_tell():
+    cfg = ENV_CFGS["stack"]()  # begins with the brick in the hand
+    cfg.seed, cfg.scene.num_envs, cfg.sim.device, cfg.disturbance = 0, 2, "cpu", 0.0
+    cfg.contact_sensors = True
+    with launch_simulation(cfg, {"device": "cpu"}):
+        env = gymnasium.make(gym_ids.gym_id("stack"), cfg=cfg).unwrapped
+        try:
+            env.reset()
+            worlds = env.worlds
+            worlds.step(worlds.target, worlds.hand_target, disturbed=False)
+            forces = [
+                env.scene[f"{name}_contact"].data.normal_force_matrix_w.torch.reshape(2, -1).norm(dim=1)
+                for name in robot.CONTACT_NAMES
+            ]
+            felt = torch.stack(forces, dim=1)
+            assert not ((felt > 0) & ~worlds.state.contacts).any()
+            assert (felt[:, robot.CONTACT_NAMES.index("th_tip")] > 0.1).all(), "the thumb holds the brick"
+        finally:
+            env.close()
 
 
 def test_the_gym_environment_plays_an_episode_to_its_end_and_begins_the_next():

@@ -8,6 +8,7 @@ from isaaclab.actuators import ImplicitActuatorCfg
 from isaaclab.assets import ArticulationCfg, AssetBaseCfg, RigidObjectCfg
 from isaaclab.envs import DirectRLEnvCfg
 from isaaclab.scene import InteractiveSceneCfg
+from isaaclab.sensors import ContactSensorCfg
 from isaaclab.sim import SimulationCfg, UsdFileCfg
 from isaaclab.sim.schemas import UsdPhysicsRigidBodyCfg
 from isaaclab.utils import configclass
@@ -35,6 +36,9 @@ class RfsEnvCfg(DirectRLEnvCfg):
     """`mjwarp`: MuJoCo Warp; `loop`: C MuJoCo world after world, on a CPU; `auto`: what suits the device."""
     disturbance: float = 1.0
     """Factor on the task's torque pulses."""
+    contact_sensors: bool = False
+    """Also Isaac Lab's contact sensors, `if_tip_contact` and its like in the scene: the forces between parts
+    of the hand and the object at the last physics step. The tasks do not read them."""
 
     def __post_init__(self) -> None:
         task = tasks.load(self.task)
@@ -120,6 +124,26 @@ def scene_cfg(scene: SceneConfig) -> InteractiveSceneCfg:
             ),
         )
     return cfg
+
+
+def add_contact_sensors(cfg: RfsEnvCfg) -> None:
+    """A contact sensor for every part of the hand whose contact with the object is observed."""
+    for name in robot.CONTACT_NAMES:
+        link = "palm" if name == "palm" else facts.FINGERTIPS[name][0]
+        sensor = ContactSensorCfg(
+            prim_path="{ENV_REGEX_NS}/Robot/Geometry/" + link_path(link),
+            filter_prim_paths_expr=["{ENV_REGEX_NS}/Object/Geometry/object"],
+        )
+        setattr(cfg.scene, f"{name}_contact", sensor)
+
+
+def link_path(link: str) -> str:
+    """Path of a link's prim: `fr3_link0/fr3_link1/...`, as links hang on each other."""
+    parents = {each.name: each.parent for each in (*facts.ARM_LINKS, facts.PALM_LINK, *facts.HAND_LINKS)}
+    names = [link]
+    while parents[names[0]] in parents:
+        names.insert(0, parents[names[0]])
+    return "/".join(names)
 
 
 def prim_of(name: str) -> str:

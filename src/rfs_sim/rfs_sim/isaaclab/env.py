@@ -15,7 +15,7 @@ from isaaclab.utils.string import ResolvableString
 
 from rfs_core import arrays, control, robot
 from rfs_sim.isaaclab import asset, versions
-from rfs_sim.isaaclab.cfg import STEPPERS, RfsEnvCfg, scene_of
+from rfs_sim.isaaclab.cfg import STEPPERS, RfsEnvCfg, add_contact_sensors, scene_of
 from rfs_sim.isaaclab.engine import IsaacEngine
 from rfs_sim.mjcf import SceneConfig
 from rfs_sim.randomization import DisturbanceConfig
@@ -127,6 +127,8 @@ def prepare(cfg: RfsEnvCfg) -> None:
     # its solver when it is made; afterwards both have to be told.
     cfg.sim.physics.solver_cfg.class_type = ResolvableString(f"rfs_sim.isaaclab.solver:{manager}")
     cfg.sim.physics.class_type = cfg.sim.physics.solver_cfg.class_type
+    if cfg.contact_sensors:
+        add_contact_sensors(cfg)
     for name, text in asset.parts(scene_of(cfg.task)).items():
         asset.convert(name, text)
     # Pairs that never touch are imported twice, and the second time complains.
