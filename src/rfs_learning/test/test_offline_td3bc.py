@@ -47,6 +47,24 @@ def test_the_frozen_push_is_the_flows_own(integrator):
     torch.testing.assert_close(ours, flow.push(o, a_0), rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize(
+    "integrator", [Integrator("euler", 10), Integrator("midpoint", 5), Integrator("euler", 1)]
+)
+def test_the_frozen_push_has_the_gradient_of_automatic_differentiation(integrator):
+    flow = FlowBase.from_checkpoint(base(integrator=integrator))
+    o, a_0 = torch.randn(7, 4), torch.randn(7, 2, 2)
+    weight = torch.randn(7, 2, 2)
+    frozen = FrozenPush(flow)
+    context = frozen.context(flow.normalized(o))
+    gradients = []
+    for push in (lambda noise: frozen.push(context, noise), lambda noise: flow.push(o, noise)):
+        noise = a_0.clone().requires_grad_(True)
+        (push(noise) * weight).sum().backward()
+        gradients.append(noise.grad)
+    assert float(gradients[1].abs().max()) > 0.01
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-5, rtol=1e-4)
+
+
 def test_eq_10_bootstraps_from_the_lesser_target_critic_and_not_beyond_a_terminal_state():
     data = recorded(base(), episodes=1, decisions=3)
     terminated = np.array([False, False, True])

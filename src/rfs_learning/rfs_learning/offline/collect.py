@@ -25,6 +25,7 @@ from rfs_core.bounds import ResidualBounds
 from rfs_core.errors import RfsError
 from rfs_core.seeding import episode_rng
 from rfs_data.offline import OfflineData, Source, rows_of_decisions, save
+from rfs_learning import camera_options
 from rfs_learning.evaluate import NOISE_STREAM, Acting
 from rfs_learning.policy import Policy, PolicyOutput
 from rfs_learning.vec_env import VecEnv, make_env
@@ -183,9 +184,10 @@ def run(arguments: argparse.Namespace, command: str) -> OfflineData:
     """Play and write; returns what was written."""
     policy = Policy.load(arguments.checkpoint)
     task = policy.header.task
-    options = (
+    options: dict[str, Any] = (
         {} if arguments.world == "training" else {"world": arguments.world, "objects": arguments.objects}
     )
+    options |= camera_options.plain(policy.header.observation_spec)
     env = make_env(arguments.engine, task, arguments.episodes, autoreset=False, **options)
     policy = Policy.load(arguments.checkpoint, env.action_spec, env.observation_spec)
     data = collect(

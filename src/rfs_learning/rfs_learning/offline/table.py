@@ -26,6 +26,7 @@ import numpy as np
 
 from rfs_core.errors import RfsError
 from rfs_data import offline
+from rfs_learning import camera_options
 from rfs_learning.container import write_atomic
 from rfs_learning.evaluate import evaluate, summarize
 from rfs_learning.offline import bc, iql, td3bc
@@ -94,9 +95,11 @@ class Table:
     def env(self, count: int, objects: str) -> Any:
         """Environments of the table's world."""
         if (count, objects) not in self._envs:
-            options = {} if self.arguments.world == "training" else {"world": self.arguments.world}
+            training = self.arguments.world == "training"
+            options: dict[str, Any] = {} if training else {"world": self.arguments.world}
             if objects != "seen":
                 options["objects"] = objects
+            options |= camera_options.plain(self.base.header.observation_spec)
             self._envs[count, objects] = make_env("mujoco", self.task, count, autoreset=False, **options)
         return self._envs[count, objects]
 
