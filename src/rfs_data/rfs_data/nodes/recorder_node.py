@@ -35,8 +35,9 @@ from rfs_ros.run import exit_with, run_node
 
 _TICK_S = 0.05
 _DIAGNOSE_S = 1.0
-_DEPTH, _DEPTH_LARGE = 200, 8
-"""Messages that wait while this node is busy; the policy's 10 Hz must survive a stall of a second."""
+_DEPTH, _DEPTH_LARGE = 1000, 64
+"""Messages that wait while this node is busy. A reliable reader gets all that came after a lost message at
+once, up to 3 s of it (the heartbeat of Fast DDS): it must fit."""
 
 
 class RecorderNode(Node):

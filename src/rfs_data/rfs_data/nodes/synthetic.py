@@ -21,7 +21,7 @@ from rfs_msgs.msg import ContactState, EpisodeState, PolicyAction, Reward
 from rfs_ros.conversions import stamp_msg
 
 _TICK_S = 0.01
-_SMALL = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+_SMALL = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
 _LARGE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 _LATCHED = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
