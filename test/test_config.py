@@ -96,11 +96,13 @@ def test_the_launch_file_knows_every_task(deploy):
 
 
 def test_the_steered_checkpoint_is_deployed_where_one_is_shipped(deploy, tmp_path):
+    own = tmp_path / "own.safetensors"
+    own.touch()
     for name in ("lift_base", "lift_rfs", "push_base"):
         (tmp_path / f"{name}.safetensors").touch()
     chosen = {
         (asked, task): deploy.chosen_checkpoint(asked, tmp_path, task, points=False)
-        for asked in ("", "base", "some/file.safetensors")
+        for asked in ("", "base", str(own))
         for task in ("lift", "push")
     }
     assert chosen == {
@@ -108,8 +110,8 @@ def test_the_steered_checkpoint_is_deployed_where_one_is_shipped(deploy, tmp_pat
         ("", "push"): tmp_path / "push_base.safetensors",
         ("base", "lift"): tmp_path / "lift_base.safetensors",
         ("base", "push"): tmp_path / "push_base.safetensors",
-        ("some/file.safetensors", "lift"): Path("some/file.safetensors"),
-        ("some/file.safetensors", "push"): Path("some/file.safetensors"),
+        (str(own), "lift"): own,
+        (str(own), "push"): own,
     }
     with pytest.raises(RuntimeError, match="no rfs checkpoint is shipped for task push; shipped: base"):
         deploy.chosen_checkpoint("rfs", tmp_path, "push", points=False)
