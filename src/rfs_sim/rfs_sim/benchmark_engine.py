@@ -3,9 +3,9 @@
     ros2 run rfs_sim benchmark_env --engine mjwarp --task stack --num-envs 4096
 
 Plays whole episodes, the demonstrator's on grasp, elsewhere the hand holds what it has while the arm wanders,
-so that there are contacts. `environment`: everything that learning waits for but resets; `engine`: its physics
-alone; `reset`: of one episode. In wall time on a GPU; on the CPU in CPU time of the process, one thread, so that
-a busy machine does not count. The first control steps compile and capture; they do not count.
+so that there are contacts. `environment`: everything that learning waits for but resets; `engine`: its
+physics alone; `reset`: of one episode. In wall time on a GPU; on the CPU in CPU time of the process, one
+thread, so that a busy machine does not count. The first control steps compile and capture; they do not count.
 """
 
 from __future__ import annotations

@@ -221,7 +221,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=REPORT, help="default: %(default)s, and .md beside it")
     given = list(sys.argv[1:] if argv is None else argv)
     args = parser.parse_args(given)
-    measured = json.loads(args.out.read_text()) if args.out.exists() else {}
     try:
         entry: dict[str, Any] = {"open_loop": open_loop(args.engine)}
         if args.episodes > 0:
@@ -238,14 +237,16 @@ def main(argv: list[str] | None = None) -> None:
                 "checkpoint": args.checkpoint.name,
                 "seed": args.seed,
             }
-        elif "closed_loop" in measured.get(args.engine, {}):
-            entry["closed_loop"] = measured[args.engine]["closed_loop"]
     except RfsError as error:
         print(f"engine_parity: {error}", file=sys.stderr)
         sys.exit(1)
     entry["versions"] = versions()
     entry["command"] = shlex.join(["ros2", "run", "rfs_sim", "engine_parity", *given])
     entry["device"] = device_of(args.engine)
+    # Read now: a report of another engine may have been written in the meantime.
+    measured = json.loads(args.out.read_text()) if args.out.exists() else {}
+    if "closed_loop" not in entry and "closed_loop" in measured.get(args.engine, {}):
+        entry["closed_loop"] = measured[args.engine]["closed_loop"]
     measured[args.engine] = entry
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(measured, indent=1) + "\n")
