@@ -7,5 +7,5 @@ from __future__ import annotations
 
 import importlib.util
 
-if importlib.util.find_spec("isaaclab") is None:
+if importlib.util.find_spec("isaaclab_newton") is None:
     collect_ignore_glob = ["test_*.py"]

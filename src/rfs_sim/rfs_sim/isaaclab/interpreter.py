@@ -17,7 +17,7 @@ def find() -> Path | None:
     Raises:
         EngineError: it is nowhere.
     """
-    if importlib.util.find_spec("isaaclab") is not None:
+    if importlib.util.find_spec("isaaclab_newton") is not None:
         return None
     own = os.environ.get("RFS_ROOT")
     roots = [*([Path(own)] if own else []), *Path(__file__).resolve().parents]
