@@ -35,10 +35,10 @@ TASK_SETTINGS: dict[str, TaskSettings] = {
     "grasp": TaskSettings(noise_std=0.5, residual_std=0.12),
     "place": TaskSettings(budget=430_000),
     "kit": TaskSettings(budget=600_000),
-    # Its pinch depends on the physics step; its episodes are long, and fewer at once make as many updates.
+    # What boxes and balls do depends on the physics step; long episodes, fewer at once: as many updates.
     "push_grasp": TaskSettings(budget=640_000, evaluate_every=160_000, train_dt=0.005, num_envs=160),
     "stack": TaskSettings(budget=430_000),
-    "pour": TaskSettings(budget=620_000, evaluate_every=200_000, num_envs=160),
+    "pour": TaskSettings(budget=620_000, evaluate_every=200_000, train_dt=0.005, num_envs=160),
 }
 """By task; a task that is not here trains with the defaults."""
 
