@@ -4,6 +4,7 @@ It shows that the tasks train in Isaac Lab's own tools. RFS is trained by `rfs_l
 `engine:=isaaclab`, whose PPO acts on what steers a base policy.
 """
 
+import torch
 from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg, RslRlPpoAlgorithmCfg
 
@@ -12,6 +13,7 @@ from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg, RslRlPp
 class RfsPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
     """PPO with the widths of `rfs_learning.rl.ppo_config`."""
 
+    device = "cuda:0" if torch.cuda.is_available() else "cpu"
     num_steps_per_env = 16
     max_iterations = 1500
     save_interval = 50

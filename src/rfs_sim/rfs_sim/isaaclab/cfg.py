@@ -4,6 +4,7 @@
 from the task's module and the MJCF generator; nothing is chosen here but limits of buffers.
 """
 
+import torch
 from isaaclab.actuators import ImplicitActuatorCfg
 from isaaclab.assets import ArticulationCfg, AssetBaseCfg, RigidObjectCfg
 from isaaclab.envs import DirectRLEnvCfg
@@ -50,7 +51,10 @@ class RfsEnvCfg(DirectRLEnvCfg):
         self.state_space = 0
         self.scene = scene_cfg(scene_of(self.task))
         self.sim = SimulationCfg(
-            dt=SceneConfig().physics_dt, render_interval=self.decimation, physics=physics_cfg()
+            dt=SceneConfig().physics_dt,
+            device="cuda:0" if torch.cuda.is_available() else "cpu",
+            render_interval=self.decimation,
+            physics=physics_cfg(),
         )
 
 
