@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import shlex
 import sys
@@ -241,7 +242,9 @@ def main(argv: list[str] | None = None) -> None:
         print(f"engine_parity: {error}", file=sys.stderr)
         sys.exit(1)
     entry["versions"] = versions()
-    entry["command"] = shlex.join(["ros2", "run", "rfs_sim", "engine_parity", *given])
+    # Isaac Lab's environment has no ros2.
+    program = ["ros2", "run", "rfs_sim", "engine_parity"] if "ROS_DISTRO" in os.environ else ["engine_parity"]
+    entry["command"] = shlex.join([*program, *given])
     entry["device"] = device_of(args.engine)
     # Read now: a report of another engine may have been written in the meantime.
     measured = json.loads(args.out.read_text()) if args.out.exists() else {}
