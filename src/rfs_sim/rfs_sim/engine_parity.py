@@ -95,12 +95,13 @@ def trajectory(engine: Any, starts: list[Any], arm: Array, hand: Array) -> tuple
     return np.array(rows, dtype=np.float64), np.array(speeds, dtype=np.float64)
 
 
-def open_loop(engine: str) -> dict[str, float]:
+def open_loop(engine: str) -> tuple[dict[str, float], str]:
     """Largest difference of a joint from MuJoCo on the CPU within two seconds, rad, and the share of control
-    steps at which a joint of the arm asks for more torque than it has."""
+    steps at which a joint of the arm asks for more torque than it has; and the engine's device."""
     figures: dict[str, float] = {}
     starts = starts_of(WORLDS)
     made = {name: make(name, WORLDS).worlds.engine for name in ("mujoco", engine)}
+    device = str(getattr(made[engine], "device", "cpu"))
     for kind in ("unsaturated", "saturated"):
         arm, hand = targets(starts, kind == "saturated")
         reference, speed = trajectory(made["mujoco"], starts, arm, hand)
@@ -112,7 +113,7 @@ def open_loop(engine: str) -> dict[str, float]:
         figures[f"{kind}_share_at_limit"] = float(beyond.any(axis=(1, 2)).mean())
     for each in made.values():
         each.close()
-    return figures
+    return figures, device
 
 
 def closed_loop(engine: str, checkpoint: Path, episodes: int, num_envs: int, seed: int) -> dict[str, Any]:
@@ -223,7 +224,8 @@ def main(argv: list[str] | None = None) -> None:
     given = list(sys.argv[1:] if argv is None else argv)
     args = parser.parse_args(given)
     try:
-        entry: dict[str, Any] = {"open_loop": open_loop(args.engine)}
+        figures, device = open_loop(args.engine)
+        entry: dict[str, Any] = {"open_loop": figures, "device": device}
         if args.episodes > 0:
             count = min(args.num_envs, args.episodes)
             pair = {
@@ -245,7 +247,6 @@ def main(argv: list[str] | None = None) -> None:
     # Isaac Lab's environment has no ros2.
     program = ["ros2", "run", "rfs_sim", "engine_parity"] if "ROS_DISTRO" in os.environ else ["engine_parity"]
     entry["command"] = shlex.join([*program, *given])
-    entry["device"] = device_of(args.engine)
     # Read now: a report of another engine may have been written in the meantime.
     measured = json.loads(args.out.read_text()) if args.out.exists() else {}
     if "closed_loop" not in entry and "closed_loop" in measured.get(args.engine, {}):
@@ -256,15 +257,6 @@ def main(argv: list[str] | None = None) -> None:
     report = args.out.with_suffix(".md")
     report.write_text(markdown(measured))
     print(report.read_text())
-
-
-def device_of(engine: str) -> str:
-    """What the engine ran on."""
-    if engine == "mujoco":
-        return "CPU"
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
 
 
 if __name__ == "__main__":

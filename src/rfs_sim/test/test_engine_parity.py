@@ -22,7 +22,8 @@ def test_targets_stay_within_the_limits_and_only_the_saturating_ones_ask_for_too
         for values, limits in ((arm, robot.ARM_LIMITS), (hand, robot.HAND_LIMITS)):
             assert (values > limits[0]).all()
             assert (values < limits[1]).all()
-    figures = engine_parity.open_loop("mujoco")
+    figures, device = engine_parity.open_loop("mujoco")
+    assert device == "cpu"
     assert figures["unsaturated_share_at_limit"] == 0.0
     assert figures["saturated_share_at_limit"] > 0.1
     # The engine against itself: not one bit.
@@ -60,7 +61,9 @@ def test_the_report_keeps_what_was_measured_of_other_engines(
     file = tmp_path / "parity.json"
     other = {"open_loop": loop, "versions": {"mujoco": "3.12.0"}, "command": "c", "device": "CPU"}
     file.write_text(json.dumps({"isaaclab": other}))
-    monkeypatch.setattr(engine_parity, "open_loop", lambda engine: {"unsaturated": 2e-4, "saturated": 0.0})
+    monkeypatch.setattr(
+        engine_parity, "open_loop", lambda engine: ({"unsaturated": 2e-4, "saturated": 0.0}, "cpu")
+    )
     grasps = {"success": 0.9, "outcomes": {}, "problems": {}, "control_steps": 64, "wall_s": 1.0}
     won = {"mujoco": [True, True], "toy": [True, False]}
     monkeypatch.setattr(
@@ -68,7 +71,6 @@ def test_the_report_keeps_what_was_measured_of_other_engines(
         "closed_loop",
         lambda engine, *rest: {**grasps, "success": np.mean(won[engine]), "won": won[engine]},
     )
-    monkeypatch.setattr(engine_parity, "device_of", lambda engine: "CPU")
     engine_parity.main(["--engine", "toy", "--episodes", "2", "--out", str(file)])
     report = (tmp_path / "parity.md").read_text()
     assert "| isaaclab | 2.0e-07 | 3.0e-03 | not measured | 0 |  | met |" in report
