@@ -14,15 +14,15 @@ task="${1:?name a task: grasp, place or stack}"
 run="${2:-runs/${task}_points}"
 case "$task" in
     grasp)
-        settings=(episodes:=460 steps:=1950 round_episodes:=64 round_steps:=500)
+        settings=(episodes:=460 steps:=1950 rounds:=1 round_episodes:=64 round_steps:=500)
         a0=normal
         ;;
     place)
-        settings=(episodes:=420 steps:=850 round_episodes:=64 round_steps:=300)
+        settings=(episodes:=420 steps:=850 rounds:=1 round_episodes:=64 round_steps:=300)
         a0=zero
         ;;
     stack)
-        settings=(episodes:=560 steps:=1500 round_episodes:=128 round_steps:=500)
+        settings=(episodes:=560 steps:=1500 rounds:=2 round_episodes:=128 round_steps:=500)
         a0=zero
         ;;
     *)
@@ -37,7 +37,7 @@ for setting in "${settings[@]}"; do
     given+=(-p "$setting")
 done
 ros2 run rfs_learning distill_trainer --ros-args -p teacher:="checkpoints/${task}_rfs.safetensors" \
-    -p name:="${task}_points" -p run_dir:="$run/train" -p rounds:=1 -p resume:=true "${given[@]}"
+    -p name:="${task}_points" -p run_dir:="$run/train" -p resume:=true "${given[@]}"
 checkpoint="$(find "$run/train/checkpoints" -name '*.safetensors' | sort | tail -n 1)"
 
 # "error": calibration off by 1 cm and 1 degree, 3 mm of noise on the points.
