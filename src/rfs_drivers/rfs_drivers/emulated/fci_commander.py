@@ -33,18 +33,27 @@ def circle(radius: float, period: float) -> Path:
 class Commander:
     """Offers targets along a path around the palm of the start, until it is closed. A context manager."""
 
-    def __init__(self, driver: FrankaDriver, path: Path | None = None, period: float = 0.1) -> None:
+    def __init__(
+        self,
+        driver: FrankaDriver,
+        path: Path | None = None,
+        period: float = 0.1,
+        patience: float | None = None,
+    ) -> None:
         """
         Args:
             driver: in control.
             path: bobbing by default.
             period: robot time between targets, s.
+            patience: wall time, s, after which a robot whose clock stands still counts as away, so that
+                targets come by this machine's clock, as of a gate; None: three periods.
         """
         state = driver.state
         assert state is not None
         self._driver = driver
         self._path = path if path is not None else bob()
         self._period = period
+        self._patience = 3.0 * period if patience is None else patience
         self.start: Pose = state.palm
         self.begun = state.robot_time
         self.targets: list[tuple[float, Array]] = []
@@ -70,7 +79,7 @@ class Commander:
         while not self._closed.wait(0.002):
             state = self._driver.state
             # The robot's clock stands still while it is away: go on by this machine's, as a gate would.
-            stopped = time.monotonic() - last_wall > 3.0 * self._period
+            stopped = time.monotonic() - last_wall > self._patience
             if state is None or (state.robot_time < due and not stopped):
                 continue
             if state.robot_time < self.begun or state.robot_time > due + 1.0:

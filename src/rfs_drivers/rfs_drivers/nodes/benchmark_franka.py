@@ -64,7 +64,8 @@ def tracking(
         driver.connect().result(30.0)
         driver.enable().result(30.0)
         began, cpu, library = time.monotonic(), time.process_time(), driver.library_cpu
-        with Commander(driver, circle(radius, period), 1.0 / rate) as commander:
+        # However slow the machine: targets come by the robot's clock.
+        with Commander(driver, circle(radius, period), 1.0 / rate, patience=60.0) as commander:
             commanders.append(commander)
             end = commander.begun + WARM_UP_S + turns * period
             while (state := driver.state) is not None and state.robot_time < end:
