@@ -23,7 +23,7 @@ def make(data=None, checkpoint=None, **settings):
     checkpoint = checkpoint or base()
     torch.manual_seed(0)
     return td3bc.make(
-        Td3BcConfig(**{"critic_warmup": 0, "alpha": 2.5, **SMALL, **settings}),
+        Td3BcConfig(**{"critic_warmup": 0, "alpha": 2.5, "noise_bc": 0.0, **SMALL, **settings}),
         data or recorded(checkpoint),
         checkpoint,
     )
@@ -255,3 +255,13 @@ def test_it_learns_to_walk_to_the_goal_from_corrections():
     a_r = policy.act(o, np.zeros((2, 2, 2), np.float32)).a_r[:, 0]
     assert a_r[0, 0] > 0.03, a_r
     assert a_r[1, 1] < -0.03, a_r
+
+
+@pytest.mark.parametrize("target", ["recorded", "zero"])
+def test_the_term_on_a_0_is_its_mean_square_distance_to_where_it_is_drawn(target):
+    free, drawn = (make(noise_bc=weight, noise_bc_target=target) for weight in (0.0, 0.5))
+    batch = free.replay.take(torch.arange(4))
+    losses = [td3.actor_loss(batch, torch.Generator().manual_seed(0))[0] for td3 in (free, drawn)]
+    # A head that has learned nothing puts out a_0 = 0.
+    expected = 0.5 * (batch.a_0**2).mean() if target == "recorded" else torch.zeros(())
+    torch.testing.assert_close(losses[1] - losses[0], expected, atol=1e-6, rtol=1e-5)

@@ -27,7 +27,7 @@ from rfs_data.episode import read_episode
 from rfs_data.errors import BagError
 from rfs_data.nodes.synthetic import SyntheticRobot
 
-_START_TIMEOUT_S = 30.0
+_START_TIMEOUT_S = 120.0
 _END_TIMEOUT_S = 30.0
 
 

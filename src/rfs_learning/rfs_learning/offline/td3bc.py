@@ -35,6 +35,8 @@ from rfs_learning.steering import SteeringHead, base_of
 class Td3BcConfig(ValueConfig):
     """Offline RFS."""
 
+    steps: int = param(400, doc="Updates; enough for 50 episodes", low=1)
+    learning_rate: float = param(1e-3, doc="Learning rate of Adam", low=1e-7, high=1.0)
     critic_input: str = param("composed", doc="What the critic sees beside the observation", choices=INPUTS)
     alpha: float = param(
         0.05,
@@ -52,14 +54,16 @@ class Td3BcConfig(ValueConfig):
     lambda_bc: float = param(
         1.0, doc="Weight of imitation in Eq. 11 as printed; 1 in the normalised form", low=0.0
     )
-    noise_bc: float = param(0.0, doc="Weight of the term on a_0; Eq. 11 has none", low=0.0)
+    noise_bc: float = param(
+        0.1, doc="Weight of the term on a_0; Eq. 11 has none, which is 0: then a_0 drifts away", low=0.0
+    )
     noise_bc_target: str = param(
         "recorded",
         doc="Where that term draws a_0: to what was recorded, or to 0",
         choices=("recorded", "zero"),
     )
     critic_warmup: int = param(
-        1000,
+        300,
         doc="Updates in which the weight of Q rises from 0, while the critics are not worth following",
         low=0,
     )
