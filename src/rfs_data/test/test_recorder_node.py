@@ -78,6 +78,7 @@ def heard(robot, folder, number):
 SyntheticRobot.said_hello = ""
 
 
+@pytest.mark.timeout(300 + 60 * KILLS)
 def test_a_killed_recorder_loses_no_finished_episode_and_at_most_a_second_of_the_running_one(
     robot, start, tmp_path
 ):
