@@ -21,13 +21,13 @@ PURE = {
         "numpy", "scipy", "mujoco", "imageio", "imageio_ffmpeg", "PIL", "rich", "tqdm", "yaml", "OpenGL",
         "rfs_core",
     },
-    "rfs_ros": {"numpy", "rfs_core"},
+    "rfs_ros": {"numpy", "yaml", "launch", "launch_ros", "rfs_core"},
     "rfs_drivers": {
         "numpy", "yaml", "franky", "dynamixel_sdk", "serial", "pyspacemouse", "pyrealsense2",
         "rfs_core",
     },
     "rfs_perception": {
-        "numpy", "scipy", "cv2", "pyrealsense2", "fpsample", "PIL", "torch", "transformers", "sam2",
+        "numpy", "scipy", "cv2", "pyrealsense2", "fpsample", "open3d", "PIL", "torch", "transformers", "sam2",
         "rfs_core",
     },
     "rfs_data": {"numpy", "rosbags", "mcap", "rich", "yaml", "lerobot", "rfs_core"},
