@@ -8,7 +8,7 @@ SEED ?= 0
 PYTEST ?= python -m pytest
 IN_ENV := . ./activate &&
 
-.PHONY: help setup setup-tests setup-isaaclab build demo test test-unit test-system test-isaaclab faults lint format figures docker-lint clean
+.PHONY: help setup setup-tests setup-isaaclab build demo test test-unit test-system test-engines test-isaaclab faults lint format figures docker-lint clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,10 @@ faults: setup-tests  ## every fault, long form (about an hour): test/fault/resul
 
 setup-isaaclab:  ## Isaac Lab 3 in .venv-isaaclab (Python 3.12), apart from ROS
 	@scripts/setup_isaaclab.sh
+
+test-engines:  ## engine mjwarp beside MuJoCo, on the CPU (minutes; not part of make test)
+	@EXTRAS="mjwarp $(EXTRAS)" scripts/setup.sh
+	@$(IN_ENV) RFS_ENGINES=1 $(PYTEST) --timeout=1200 src/rfs_sim/test/test_mjwarp_engine.py
 
 test-isaaclab: setup-isaaclab  ## the tasks in Isaac Lab (some minutes; not part of make test)
 	@env -u PYTHONPATH .venv-isaaclab/bin/python -m pytest test/isaaclab
