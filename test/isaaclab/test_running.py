@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_joints_follow_as_in_mujoco_within_a_tenth_of_a_milliradian():
-    figures = engine_parity.open_loop("isaaclab")
+    figures, _ = engine_parity.open_loop("isaaclab")
     assert figures["unsaturated"] < 1e-4
     assert figures["saturated"] < 1e-4
     assert figures["saturated_share_at_limit"] > 0.1, "nothing saturates: the test tests less than it says"
@@ -72,6 +72,18 @@ def test_an_episode_whose_world_is_lost_ends_with_the_reason(grasp):
     assert result.terminated.all()
     assert list(result.log["outcome"]) == ["physics unstable"] * 3
     assert engine.problems()["without memory for all contacts"] >= 3
+
+
+def test_where_the_pool_of_contacts_runs_out_every_world_is_put_back(grasp):
+    grasp.reset(0)
+    solver, engine = grasp.worlds.engine._solver, grasp.worlds.engine
+    room = solver.mjw_data.naconmax
+    solver.mjw_data.naconmax = 1
+    try:
+        hold(grasp)
+    finally:
+        solver.mjw_data.naconmax = room
+    assert engine.unstable.all()
 
 
 def test_an_episode_is_the_same_in_whatever_environment_it_is_played(grasp):

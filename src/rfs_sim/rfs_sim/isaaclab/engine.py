@@ -65,6 +65,7 @@ class IsaacEngine:
         self._resting = {body.name for body in scene.bodies if body.moves}
         self._starts: list[EpisodeStart | None] = [None] * self.num_worlds
         self._touched = wp.to_torch(solver.touched)
+        self._pool = wp.to_torch(solver.contacts_dropped)
         self._dropped, self._not_finite = wp.to_torch(solver.overflow), wp.to_torch(solver.not_finite)
         self.example = torch.zeros(0, device=self.device)
         self.contacts = torch.zeros(
@@ -147,7 +148,8 @@ class IsaacEngine:
 
     def finish(self) -> None:
         """The last part of `step`: what happened in it."""
-        finite, dropped = self._not_finite == 0, self._dropped > 0
+        # The pool of contacts is shared: where it ran out, nobody knows whose are missing.
+        finite, dropped = self._not_finite == 0, (self._dropped > 0) | (self._pool > 0)
         self.unstable = ~finite | dropped
         self.contacts = (self._touched > 0) & ~self.unstable[:, None]
         if bool(self.unstable.any()):

@@ -111,8 +111,9 @@ class WatchedSolver(SolverMuJoCo):
         self.when_changed()
 
     def forget(self) -> None:
-        """Before a control step."""
-        for array in (self.touched, self.overflow, self.not_finite, self.contacts_dropped):
+        """Before a control step, whose solver starts cold: what comes depends on state and targets only."""
+        warm = self.mjw_data.qacc_warmstart
+        for array in (self.touched, self.overflow, self.not_finite, self.contacts_dropped, warm):
             array.zero_()
 
     def _mujoco_warp_step(self) -> None:
