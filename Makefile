@@ -72,4 +72,4 @@ docker-lint: setup  ## check Dockerfile and compose file without an engine
 	@$(IN_ENV) python docker/lint.py
 
 clean:  ## remove everything that set-up and builds made
-	rm -rf .venv .standin .setup build install log
+	rm -rf .venv .venv-isaaclab .standin .setup build install log

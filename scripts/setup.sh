@@ -51,7 +51,7 @@ for extra in ${EXTRAS:-}; do
         drivers) PACKAGES="$PACKAGES libhidapi-hidraw0" ;;
         perception) PACKAGES="$PACKAGES libusb-1.0-0 libudev1 libgl1 libegl1" ;;
         sam2 | mjwarp) ;;
-        isaaclab) die "EXTRAS=isaaclab: Isaac Lab needs an environment of its own and is not supported yet; see README, 'What does not work yet'." ;;
+        isaaclab) die "EXTRAS=isaaclab: Isaac Lab has an environment of its own: make setup-isaaclab" ;;
         *) die "EXTRAS: unknown extra '$extra'; known: drivers perception sam2 mjwarp" ;;
     esac
 done
