@@ -29,9 +29,19 @@ PATIENCE_S = 200
 
 @pytest.fixture
 def base(tmp_path, toy_checkpoint):
+    """A base policy of grasp, which is the task that the engine of these tests plays."""
     path = tmp_path / "base.safetensors"
     checkpoint.save(path, toy_checkpoint(task="grasp", action_spec=toy_engine.ACTION))
     return path
+
+
+@pytest.fixture
+def bases(tmp_path, toy_checkpoint):
+    """Base policies of two tasks, for cells that are planned and not made."""
+    paths = {task: tmp_path / f"{task}_base.safetensors" for task in ("stack", "place")}
+    for task, path in paths.items():
+        checkpoint.save(path, toy_checkpoint(task=task, action_spec=toy_engine.ACTION))
+    return paths
 
 
 def until(condition):
@@ -108,14 +118,14 @@ class Instantly:
             yield Outcome(job, "broken" if name in self.failing else "")
 
 
-def matrix_of(tmp_path, base, **changes):
+def matrix_of(tmp_path, bases, **changes):
     given = {"tasks": ("stack", "place"), "methods": ("base", "rfs"), "seeds": (0, 1)}
-    return Matrix(**{**given, **changes}, out=tmp_path, bases={"stack": base, "place": base})
+    return Matrix(**{**given, **changes}, out=tmp_path, bases=bases)
 
 
-def test_every_task_has_its_first_seed_before_any_has_its_second(tmp_path, base):
+def test_every_task_has_its_first_seed_before_any_has_its_second(tmp_path, bases):
     ran = Instantly()
-    matrix.make(matrix_of(tmp_path, base).cells(), ran, ["run"])
+    matrix.make(matrix_of(tmp_path, bases).cells(), ran, ["run"])
     assert ran.ran == [
         f"{task} {method} seed_{seed} run"
         for seed in (0, 1)
@@ -124,16 +134,16 @@ def test_every_task_has_its_first_seed_before_any_has_its_second(tmp_path, base)
     ]
 
 
-def test_a_base_policy_that_was_replaced_is_not_mixed_with_the_old_one(tmp_path, base, toy_checkpoint):
-    (cell,) = matrix_of(tmp_path, base, tasks=("stack",), methods=("base",), seeds=(0,)).cells()
+def test_a_base_policy_that_was_replaced_is_not_mixed_with_the_old_one(tmp_path, bases, toy_checkpoint):
+    (cell,) = matrix_of(tmp_path, bases, tasks=("stack",), methods=("base",), seeds=(0,)).cells()
     other = tmp_path / "other.safetensors"
-    checkpoint.save(other, toy_checkpoint(seed=5, task="grasp", action_spec=toy_engine.ACTION))
+    checkpoint.save(other, toy_checkpoint(seed=5, task="stack", action_spec=toy_engine.ACTION))
     with pytest.raises(BenchmarkError, match=f"base_id {cell.config.base_id}, asked for is toy@"):
-        matrix_of(tmp_path, other, tasks=("stack",), methods=("base",), seeds=(0,)).cells()
+        matrix_of(tmp_path, {"stack": other}, tasks=("stack",), methods=("base",), seeds=(0,)).cells()
     # The same policy in another file is the same.
     copy = tmp_path / "copy.safetensors"
-    copy.write_bytes(base.read_bytes())
-    (cell,) = matrix_of(tmp_path, copy, tasks=("stack",), methods=("base",), seeds=(0,)).cells()
+    copy.write_bytes(bases["stack"].read_bytes())
+    (cell,) = matrix_of(tmp_path, {"stack": copy}, tasks=("stack",), methods=("base",), seeds=(0,)).cells()
     assert cell.config.base_checkpoint == str(copy)
 
 
@@ -147,22 +157,22 @@ def test_settings_of_a_task_and_of_the_command_line_reach_its_cells(tmp_path, ba
     assert (cell.config.method, cell.config.seed) == ("noise", 2)
 
 
-def test_stages_are_made_in_their_order(tmp_path, base):
+def test_stages_are_made_in_their_order(tmp_path, bases):
     ran = Instantly()
-    cells_of = matrix_of(tmp_path, base, tasks=("stack",), methods=("base",), seeds=(0,)).cells()
+    cells_of = matrix_of(tmp_path, bases, tasks=("stack",), methods=("base",), seeds=(0,)).cells()
     matrix.make(cells_of, ran, ["film", "run"])
     assert ran.ran == ["stack base seed_0 run", "stack base seed_0 film"]
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(capsys, tmp_path, base):
+def test_a_folder_that_cannot_be_written_is_one_line(capsys, tmp_path, bases):
     (tmp_path / "file").touch()
-    arguments = ["--tasks", "stack", "--base", f"stack={base}", "--out", str(tmp_path / "file")]
+    arguments = ["--tasks", "stack", "--base", f"stack={bases['stack']}", "--out", str(tmp_path / "file")]
     assert "Not a directory" in said(capsys, *arguments)
 
 
-def test_a_cell_that_fails_is_left_alone_afterwards(tmp_path, base):
+def test_a_cell_that_fails_is_left_alone_afterwards(tmp_path, bases):
     ran = Instantly("stack rfs seed_0 run")
-    failed = matrix.make(matrix_of(tmp_path, base, tasks=("stack",), seeds=(0,)).cells(), ran)
+    failed = matrix.make(matrix_of(tmp_path, bases, tasks=("stack",), seeds=(0,)).cells(), ran)
     assert [outcome.error for outcome in failed] == ["broken"]
     assert ran.ran == [
         "stack base seed_0 run",
@@ -172,9 +182,9 @@ def test_a_cell_that_fails_is_left_alone_afterwards(tmp_path, base):
     ]
 
 
-def test_losers_go_on_from_what_they_have_in_a_cell_of_their_own(tmp_path, base):
+def test_losers_go_on_from_what_they_have_in_a_cell_of_their_own(tmp_path, bases):
     made = matrix_of(
-        tmp_path, base, tasks=("stack",), methods=("base", "noise", "residual", "rfs"), seeds=(0,)
+        tmp_path, bases, tasks=("stack",), methods=("base", "noise", "residual", "rfs"), seeds=(0,)
     )
     rates = {"base": 0.1, "noise": 0.9, "residual": 0.95, "rfs": 0.95}
     for cell in made.cells():

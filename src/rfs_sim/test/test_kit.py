@@ -31,7 +31,7 @@ def dropped(beside: float, angle: float) -> tuple[float, float]:
             dataclasses.replace(
                 start,
                 object_position=start.goal_position
-                + se3.quat_rotate(tray.quaternion[None], [[beside, 0, 0.03]])[0],
+                + se3.quat_rotate(tray.quaternion[None], np.array([[beside, 0.0, 0.03]]))[0],
                 object_quaternion=se3.quat_multiply(tray.quaternion[None], turn)[0],
                 contacts=np.zeros(5, dtype=np.bool_),
             )
