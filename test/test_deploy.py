@@ -116,7 +116,7 @@ def test_a_namespace_moves_everything_and_a_params_file_changes_nodes(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"task": "juggle"}, "Valid options are: ['grasp', 'kit', 'pinch', 'place', 'pour', 'power', 'push_"),
+        ({"task": "juggle"}, "Valid options are: ['grasp', 'kit', 'pick_place', 'pinch', 'place', "),
         ({"robot": "real"}, "shipped for it: fer_leap, fr3_leap, or give a YAML file"),
         ({"episodez": 3}, "known: a0, camera, checkpoint, composition, corrections"),
         ({"episodes": "many"}, "episodes:=many cannot be used: needs a whole number >= 0"),
