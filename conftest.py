@@ -11,12 +11,12 @@ import os
 import random
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-DOMAINS = range(50, 100)
+DOMAINS = range(20, 100)
 """Far from 0, and low enough (<= 101) for the ports not to be those that Linux gives to clients."""
 
 
@@ -36,8 +36,25 @@ def claimed_domain() -> Iterator[int]:
     raise RuntimeError(f"all ROS domains of {DOMAINS} are in use by other tests: wait until they end")
 
 
-_of_this_run = claimed_domain()
-os.environ["ROS_DOMAIN_ID"] = str(_of_this_run.__enter__())
+NAME = "ROS_DOMAIN_ID"
+_claims = ExitStack()
+_of_this_run = _claims.enter_context(claimed_domain())
+_of_modules: dict[Path, int] = {}
+os.environ[NAME] = str(_of_this_run)
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """A module that speaks of domains has one of its own, so that what it leaves behind ends with it."""
+    if isinstance(collector, pytest.Module) and NAME in collector.path.read_text(encoding="utf-8"):
+        if collector.path not in _of_modules:
+            _of_modules[collector.path] = _claims.enter_context(claimed_domain())
+        os.environ[NAME] = str(_of_modules[collector.path])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What a test starts is in the domain of its module."""
+    os.environ[NAME] = str(_of_modules.get(item.path, _of_this_run))
 
 
 @pytest.fixture(scope="session")

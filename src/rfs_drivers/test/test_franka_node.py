@@ -142,8 +142,12 @@ class Desk:
 
     def close(self) -> None:
         if self.process.poll() is None:
-            self.process.kill()
-            self.process.communicate()
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.communicate(timeout=PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.communicate()
         self._executor.shutdown()
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)
