@@ -38,13 +38,15 @@ def claimed_domain() -> Iterator[int]:
 
 NAME = "ROS_DOMAIN_ID"
 _claims = ExitStack()
-_of_this_run = _claims.enter_context(claimed_domain())
 _of_modules: dict[Path, int] = {}
-os.environ[NAME] = str(_of_this_run)
+"""Of modules that read the variable when they are imported."""
+_claim_of_current = ExitStack()
+_current: Path | None = None
+os.environ[NAME] = str(_claims.enter_context(claimed_domain()))
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
-    """A module that speaks of domains has one of its own, so that what it leaves behind ends with it."""
+    """A module that speaks of domains knows its own from the beginning."""
     if isinstance(collector, pytest.Module) and NAME in collector.path.read_text(encoding="utf-8"):
         if collector.path not in _of_modules:
             _of_modules[collector.path] = _claims.enter_context(claimed_domain())
@@ -53,8 +55,14 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """What a test starts is in the domain of its module."""
-    os.environ[NAME] = str(_of_modules.get(item.path, _of_this_run))
+    """Every module has a domain of its own, so that none hears what another has left behind."""
+    global _current
+    if item.path == _current:
+        return
+    _current = item.path
+    _claim_of_current.close()
+    own = _of_modules.get(item.path)
+    os.environ[NAME] = str(_claim_of_current.enter_context(claimed_domain()) if own is None else own)
 
 
 @pytest.fixture(scope="session")
