@@ -112,7 +112,9 @@ def test_play_publishes_everything_no_earlier_than_it_was_recorded(tmp_path, lis
     bag = write_bag(tmp_path / "bag")
     arrived = listen("/numbers")
     result = ros2("bag", "play", str(bag))
-    assert (result.returncode, result.stderr) == (0, "")
+    # A busy machine may be late, and is told so.
+    said = [line for line in result.stderr.splitlines() if "late, going on from here" not in line]
+    assert (result.returncode, said) == (0, [])
     assert [value for _, value, _ in arrived] == list(range(COUNT))
     first = arrived[0][2]
     # Number i is due 0.1 s * i after the first; a late first message may shorten what follows.
