@@ -57,6 +57,20 @@ def make_node(ros):
         node.destroy_node()
 
 
+@pytest.fixture
+def make_world(ros):
+    """Worlds end with their test: the next one must not hear the last word of an episode."""
+    worlds = []
+
+    def make(node):
+        worlds.append(World(node))
+        return worlds[-1]
+
+    yield make
+    for world in worlds:
+        world.close()
+
+
 def messages_at(stamp):
     """What a world at rest shows at a time: every source with its message."""
     pose = Pose(np.array([[0.5, 0.0, 0.3]]), np.array([[1.0, 0.0, 0.0, 0.0]]))
@@ -103,6 +117,10 @@ class World:
         for source, message in messages_at(stamp):
             if source.topic not in skip:
                 self.publishers[source.topic].publish(message)
+
+    def close(self):
+        self.executor.shutdown()
+        self.node.destroy_node()
 
     def announce(self, phase, started=0, **fields):
         message = EpisodeState(phase=phase, started=stamp_msg(started), id="e0", max_steps=64, **fields)
@@ -152,11 +170,11 @@ def test_the_targets_topic_is_listened_to_where_the_observation_needs_it():
     }
 
 
-def test_it_decides_once_for_every_tick_whose_observation_is_complete(make_node, tmp_path):
+def test_it_decides_once_for_every_tick_whose_observation_is_complete(make_node, make_world, tmp_path):
     node = make_node(checkpoint=str(checkpoints.write(tmp_path / "c.safetensors")))
     assert node.trigger_configure() is TransitionCallbackReturn.SUCCESS
     assert node.trigger_activate() is TransitionCallbackReturn.SUCCESS
-    world = World(node)
+    world = make_world(node)
     world.publish(1000 * MS)
     world.spin_for(0.1)
     assert world.actions == []  # no episode
@@ -185,11 +203,13 @@ def test_it_decides_once_for_every_tick_whose_observation_is_complete(make_node,
     assert len(world.actions) == 2
 
 
-def test_the_first_action_is_repeated_while_the_world_repeats_its_first_state(make_node, tmp_path):
+def test_the_first_action_is_repeated_while_the_world_repeats_its_first_state(
+    make_node, make_world, tmp_path
+):
     node = make_node(checkpoint=str(checkpoints.write(tmp_path / "c.safetensors")))
     node.trigger_configure()
     node.trigger_activate()
-    world = World(node)
+    world = make_world(node)
     world.announce(EpisodeState.PHASE_RUNNING, started=1000 * MS)
     world.spin_for(0.1)
     for count in (1, 2, 3):
@@ -266,11 +286,11 @@ def test_with_a_timer_an_observation_is_answered_once_and_a_newer_one_in_the_sam
     assert node.statistics.missed == 0
 
 
-def test_a_tick_that_was_passed_over_is_counted_as_missed(make_node, tmp_path):
+def test_a_tick_that_was_passed_over_is_counted_as_missed(make_node, make_world, tmp_path):
     node = make_node(checkpoint=str(checkpoints.write(tmp_path / "c.safetensors")))
     node.trigger_configure()
     node.trigger_activate()
-    world = World(node)
+    world = make_world(node)
     world.announce(EpisodeState.PHASE_RUNNING, started=1000 * MS)
     world.spin_for(0.1)
     world.publish(1000 * MS)
@@ -280,32 +300,30 @@ def test_a_tick_that_was_passed_over_is_counted_as_missed(make_node, tmp_path):
     assert node.statistics.missed == 2
 
 
-def test_a_zero_a_0_is_zero_and_a_drawn_one_is_not(make_node, tmp_path):
+def test_a_zero_a_0_is_zero_and_a_drawn_one_is_not(make_node, make_world, tmp_path):
     path = str(checkpoints.write(tmp_path / "c.safetensors"))
     a_0 = {}
     for mode in ("zero", "normal"):
         node = make_node(checkpoint=path, a0=mode)
         node.trigger_configure()
         node.trigger_activate()
-        world = World(node)
+        world = make_world(node)
         world.announce(EpisodeState.PHASE_RUNNING, started=1000 * MS)
         world.spin_for(0.1)
         world.publish(1000 * MS)
         assert world.spin_until(lambda world=world: len(world.actions) == 1)
         a_0[mode] = np.array(world.actions[0].a_0)
         node.trigger_deactivate()
-        world.executor.shutdown()
-        world.node.destroy_node()
-        node.destroy_node()
+        world.close()
     np.testing.assert_array_equal(a_0["zero"], 0.0)
     assert np.abs(a_0["normal"]).max() > 0.5
 
 
-def test_a_checkpoint_is_swapped_between_episodes_only_and_a_bad_one_never(make_node, tmp_path):
+def test_a_checkpoint_is_swapped_between_episodes_only_and_a_bad_one_never(make_node, make_world, tmp_path):
     node = make_node(checkpoint=str(checkpoints.write(tmp_path / "c.safetensors")))
     node.trigger_configure()
     node.trigger_activate()
-    world = World(node)
+    world = make_world(node)
     client = world.node.create_client(LoadCheckpoint, "policy/load_checkpoint")
     assert world.spin_until(client.service_is_ready)
 
