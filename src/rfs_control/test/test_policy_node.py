@@ -89,6 +89,7 @@ class World:
     """Publishes what a world at rest would, and hears the policy."""
 
     def __init__(self, node):
+        self.policy = node
         self.node = rclpy.create_node("world")
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
@@ -125,6 +126,7 @@ class World:
     def announce(self, phase, started=0, **fields):
         message = EpisodeState(phase=phase, started=stamp_msg(started), id="e0", max_steps=64, **fields)
         self.episode.publish(message)
+        assert self.spin_until(lambda: self.policy._episode_state == message)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +199,6 @@ def test_it_decides_once_for_every_tick_whose_observation_is_complete(make_node,
     assert len(first.a) == len(first.a_0) == 44
 
     world.announce(EpisodeState.PHASE_FINISHED, started=1000 * MS)
-    world.spin_for(0.2)
     world.publish(1200 * MS)
     world.spin_for(0.2)
     assert len(world.actions) == 2
@@ -211,7 +212,6 @@ def test_the_first_action_is_repeated_while_the_world_repeats_its_first_state(
     node.trigger_activate()
     world = make_world(node)
     world.announce(EpisodeState.PHASE_RUNNING, started=1000 * MS)
-    world.spin_for(0.1)
     for count in (1, 2, 3):
         world.publish(1000 * MS)
         assert world.spin_until(lambda count=count: len(world.actions) == count)
@@ -292,7 +292,6 @@ def test_a_tick_that_was_passed_over_is_counted_as_missed(make_node, make_world,
     node.trigger_activate()
     world = make_world(node)
     world.announce(EpisodeState.PHASE_RUNNING, started=1000 * MS)
-    world.spin_for(0.1)
     world.publish(1000 * MS)
     assert world.spin_until(lambda: len(world.actions) == 1)
     world.publish(1300 * MS)  # 1100 and 1200 never came
@@ -309,12 +308,12 @@ def test_a_zero_a_0_is_zero_and_a_drawn_one_is_not(make_node, make_world, tmp_pa
         node.trigger_activate()
         world = make_world(node)
         world.announce(EpisodeState.PHASE_RUNNING, started=1000 * MS)
-        world.spin_for(0.1)
         world.publish(1000 * MS)
         assert world.spin_until(lambda world=world: len(world.actions) == 1)
         a_0[mode] = np.array(world.actions[0].a_0)
         node.trigger_deactivate()
         world.close()
+        node.destroy_node()
     np.testing.assert_array_equal(a_0["zero"], 0.0)
     assert np.abs(a_0["normal"]).max() > 0.5
 
@@ -342,7 +341,6 @@ def test_a_checkpoint_is_swapped_between_episodes_only_and_a_bad_one_never(make_
     assert before.checkpoint_id.startswith("gentle@")
 
     world.announce(EpisodeState.PHASE_RUNNING, started=1000 * MS)
-    world.spin_for(0.2)
     refused = load(tmp_path / "c.safetensors")
     assert not refused.success
     assert "swapped between episodes only" in refused.message

@@ -67,7 +67,8 @@ def seeing(make_node, tmp_path, monkeypatch):  # noqa: F811
     world = World(node)
     world.announce(EpisodeState.PHASE_RUNNING, T0, seed=1, index=0)
     assert world.spin_until(lambda: node._step.clock is not None)
-    return node, world
+    yield node, world
+    world.close()
 
 
 def test_a_cloud_among_the_other_parts_makes_a_decision(seeing):
