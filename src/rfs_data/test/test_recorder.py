@@ -37,6 +37,7 @@ class Bench:
         self.free = 100 * GB
         self.hold = threading.Event()
         self.hold.set()
+        self.held = threading.Event()
         config = {"folder": str(folder), "linger_s": 0.0, "chunk_s": 0.02, **config}
         self.folder = folder
         self.recorder = Recorder(
@@ -49,6 +50,8 @@ class Bench:
         self.sequence = {}
 
     def _look(self, folder):
+        if not self.hold.is_set():
+            self.held.set()
         self.hold.wait()
         return self.free
 
@@ -355,7 +358,7 @@ def test_images_are_dropped_before_anything_else_when_the_disk_is_slow(bench):
     b.say(PHASE_RUNNING)
     b.until(lambda: (b.folder / "one.part").exists())
     b.hold.clear()
-    time.sleep(1.2)  # the thread looks at the disk once a second, and now waits there
+    assert b.held.wait(120.0)  # the thread looks at the disk once a second, and now waits there
     state = next(data for topic, _, data in handmade.messages(Script()) if topic == "reward")
     image = state + bytes(200_000)
     for _ in range(4):
