@@ -5,9 +5,8 @@ met by the same answer. It has no clock and no memory: whether to approach, clos
 palm, object and fingers are.
 
 What is imperfect, drawn once per episode: it takes the object to be somewhat off (`belief_error`), and in a
-share of the episodes its fingers close only in part (`partial_closing`). Execution noise is added to what
-is executed and left out of what is recorded (as in DART, Laskey et al., CoRL 2017), so that a policy also
-learns to come back.
+share of the episodes its fingers close only in part (`partial_closing`). Execution noise is not recorded (see
+`scripted`).
 
 The grasp itself (pitch of the palm, place of the object in the palm, postures of the fingers) was found by
 the cross-entropy method; the constants below name the command.
@@ -21,9 +20,9 @@ from numpy.typing import NDArray
 
 from rfs_core import robot, se3
 from rfs_core.config import param
-from rfs_core.seeding import episode_rng
 from rfs_core.specs import ObservationSpec
 from rfs_core.tasks import grasp
+from rfs_sim.scripted import ScriptedDemonstrator, pitched, quaternion
 
 Array = NDArray[np.float64]
 
@@ -112,7 +111,7 @@ PINCH_POSTURE = GraspPosture(
 --episodes 4 --spread 0.6` (0.82 success over 256 other episodes at dt 10 ms), rounded."""
 
 
-class GraspDemonstrator:
+class GraspDemonstrator(ScriptedDemonstrator):
     """Demonstrates grasp to N environments."""
 
     def __init__(
@@ -129,8 +128,7 @@ class GraspDemonstrator:
             posture: the grasp it aims for; one for all environments, or one for each.
             observation_spec: of the observations it will be given.
         """
-        self.config = config or FLAWLESS
-        self._spec = observation_spec
+        super().__init__(num_envs, config or FLAWLESS, observation_spec)
         postures = [posture] * num_envs if isinstance(posture, GraspPosture) else posture
         self._pitch = np.array([p.pitch for p in postures])
         self._object_in_palm = np.array([p.object_in_palm for p in postures])
@@ -138,41 +136,18 @@ class GraspDemonstrator:
         self._closed = np.array([p.hand(p.finger_closed, p.thumb_closed) for p in postures])
         self._error = np.zeros((num_envs, 3))
         self._closing = np.ones((num_envs, 1))
-        self._rngs: list[np.random.Generator] = [np.random.default_rng(i) for i in range(num_envs)]
 
-    def reset(
-        self, seed: int, episodes: NDArray[np.integer], envs: NDArray[np.integer] | None = None
-    ) -> None:
-        """Draws what is wrong with the demonstrator in the episodes that some environments (None: all) now
-        play."""
+    def _draw(self, env: int, rng: np.random.Generator) -> None:
         config = self.config
-        for env, episode in zip(range(len(self._rngs)) if envs is None else envs, episodes, strict=True):
-            rng = episode_rng(seed, int(episode), "demonstrator")
-            self._error[env] = config.belief_error * rng.standard_normal(3)
-            self._error[env, 2] *= 0.5
-            self._closing[env] = config.partial_closing if rng.random() < config.partial_share else 1.0
-            self._rngs[env] = rng
+        self._error[env] = config.belief_error * rng.standard_normal(3)
+        self._error[env, 2] *= 0.5
+        self._closing[env] = config.partial_closing if rng.random() < config.partial_share else 1.0
 
-    def act(self, observation: NDArray[np.float32]) -> tuple[Array, Array]:
-        """What the demonstrator wants to do, and what it does: that plus execution noise.
-
-        Args:
-            observation: Shape: (N, O)
-
-        Returns:
-            Two actions in physical units. Shapes: (N, 22)
-        """
-        wanted = self._policy(observation)
+    def policy(self, observation: NDArray[np.float32]) -> Array:
         config = self.config
-        noise = np.stack([rng.standard_normal(22) for rng in self._rngs])
-        scale = np.array([config.noise_position] * 3 + [config.noise_rotation] * 3 + [config.noise_hand] * 16)
-        return wanted, robot.DEFAULT_ACTION_SPEC.clip(wanted + scale * noise)
-
-    def _policy(self, observation: NDArray[np.float32]) -> Array:
-        config = self.config
-        part = {name: value.astype(np.float64) for name, value in self._spec.unpack(observation).items()}
+        part = self._parts(observation)
         hand, contacts = part["hand_position"], part["contacts"] > 0.5
-        palm = _quaternion(part["palm_rotation"])
+        palm = quaternion(part["palm_rotation"])
         target = self._palm_target(part["object_rotation"])
         offset = self._object_in_palm + np.asarray(config.bias)
         grasp_palm = part["object_position"] + self._error - se3.quat_rotate(target, offset)
@@ -207,12 +182,4 @@ class GraspDemonstrator:
         90 deg."""
         heading = np.arctan2(object_rotation[:, 1], object_rotation[:, 0])
         heading = (heading + np.pi / 4) % (np.pi / 2) - np.pi / 4
-        zero = np.zeros_like(heading)
-        about_z = np.stack([np.cos(heading / 2), zero, zero, np.sin(heading / 2)], axis=1)
-        about_y = np.stack([np.cos(self._pitch / 2), zero, np.sin(self._pitch / 2), zero], axis=1)
-        return se3.quat_multiply(about_z, about_y)
-
-
-def _quaternion(rotation_6d: Array) -> Array:
-    x, y = rotation_6d[:, :3], rotation_6d[:, 3:]
-    return se3.quat_from_matrix(np.stack([x, y, np.cross(x, y)], axis=2))
+        return pitched(heading, self._pitch)

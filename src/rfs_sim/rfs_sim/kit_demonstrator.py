@@ -18,6 +18,7 @@ from rfs_core import robot
 from rfs_core.config import param
 from rfs_core.specs import ObservationSpec
 from rfs_core.tasks import kit
+from rfs_sim.scripted import axes
 from rfs_sim.set_down_demonstrator import SetDownDemonstrator, SetDownDemonstratorConfig
 
 Array = NDArray[np.float64]
@@ -93,10 +94,10 @@ class KitDemonstrator(SetDownDemonstrator):
         """
         super().__init__(num_envs, config or FLAWLESS, observation_spec)
 
-    def _policy(self, observation: NDArray[np.float32]) -> Array:
+    def policy(self, observation: NDArray[np.float32]) -> Array:
         config = self.config
-        action = super()._policy(observation)
-        part = {name: value.astype(np.float64) for name, value in self._spec.unpack(observation).items()}
+        action = super().policy(observation)
+        part = self._parts(observation)
         palm, brick, goal = part["palm_position"], part["object_position"], part["goal_position"]
         holding = (action[:, 6:] == self._closed).all(axis=1)
 
@@ -121,5 +122,5 @@ class KitDemonstrator(SetDownDemonstrator):
         """
         angle = np.arctan2(tray[:, 1], tray[:, 0]) - np.arctan2(brick[:, 1], brick[:, 0])
         angle = (angle + np.pi / 4) % (np.pi / 2) - np.pi / 4 + self.config.turn_bias
-        up = np.cross(brick[:, :3], brick[:, 3:])
+        _, _, up = axes(brick)
         return np.stack([up[:, 1], -up[:, 0], angle], axis=1)

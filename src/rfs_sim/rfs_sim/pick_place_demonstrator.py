@@ -59,8 +59,8 @@ class PickPlaceDemonstrator(SetDownDemonstrator):
         super().__init__(num_envs, config or VARIANTS["flawless"], observation_spec)
         self._grasps = GraspDemonstrator(num_envs)
 
-    def _policy(self, observation: NDArray[np.float32]) -> Array:
-        part = {name: value.astype(np.float64) for name, value in self._spec.unpack(observation).items()}
+    def policy(self, observation: NDArray[np.float32]) -> Array:
+        part = self._parts(observation)
         brick, contacts = part["object_position"], part["contacts"] > 0.5
         height = brick[:, 2] - held.BRICK.half_height
         to_mark = part["goal_position"] - brick
@@ -71,11 +71,11 @@ class PickPlaceDemonstrator(SetDownDemonstrator):
         carried = gripped & (height > LIFTED)
         low = height < LIFTED
 
-        put = super()._policy(observation)
+        put = super().policy(observation)
         away = np.clip(height / SIDEWAYS_FROM - 0.5, 0.0, 1.0)[:, None]
         sideways = put.copy()
         sideways[:, :2] *= np.where(there[:, None], 1.0, away)
-        taken = self._grasps._policy(self._as_grasp(part))
+        taken = self._grasps.policy(self._as_grasp(part))
         use_put = carried | (there & low) | (there & gripped)
         action = np.where(use_put[:, None], sideways, taken)
         return np.asarray(robot.DEFAULT_ACTION_SPEC.clip(action))

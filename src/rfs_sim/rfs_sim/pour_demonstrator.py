@@ -11,7 +11,7 @@ The benchmark is constructed, and this is where, as in `set_down_demonstrator`:
 - a systematic offset, along x and along y, which grows with where the bowl stands. It pours beside.
 - a mode of the fingers: in a share of the episodes they open in part while the cup is tipped (`loose_share`),
   by more than a bounded residual reaches, and the cup slips out of the hand.
-Execution noise is executed and not recorded (DART, Laskey et al., CoRL 2017).
+Execution noise is not recorded (see `scripted`).
 """
 
 from collections.abc import Mapping
@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from rfs_core import robot, se3
 from rfs_core.config import param
-from rfs_core.seeding import episode_rng
 from rfs_core.specs import ObservationSpec
 from rfs_core.tasks import pour
 from rfs_sim.demonstrator import DEFAULT_POSTURE
+from rfs_sim.scripted import ScriptedDemonstrator, axes, growing, quaternion
 
 Array = NDArray[np.float64]
 
@@ -89,7 +89,7 @@ VARIANTS: Mapping[str, PourDemonstratorConfig] = {
 """The published variants of the demonstrations: `good` has the noise only, `loose` only the bad mode."""
 
 
-class PourDemonstrator:
+class PourDemonstrator(ScriptedDemonstrator):
     """Demonstrates pour to N environments."""
 
     def __init__(
@@ -104,54 +104,29 @@ class PourDemonstrator:
             config: how it moves and what is wrong with it; None: FLAWLESS.
             observation_spec: of the observations it will be given.
         """
-        self.config = config or FLAWLESS
-        self._spec = observation_spec
+        super().__init__(num_envs, config or FLAWLESS, observation_spec)
         posture = DEFAULT_POSTURE
         self._closed = posture.hand(posture.finger_closed, posture.thumb_closed)
         opened = posture.hand(posture.finger_open, posture.thumb_open)
         self._loose = self._closed + self.config.loosening * (opened - self._closed)
         self._aim = np.zeros((num_envs, 2))
         self._lets_go = np.zeros(num_envs, dtype=np.bool_)
-        self._rngs: list[np.random.Generator] = [np.random.default_rng(i) for i in range(num_envs)]
 
-    def reset(
-        self, seed: int, episodes: NDArray[np.integer], envs: NDArray[np.integer] | None = None
-    ) -> None:
-        """Draws what is wrong with the demonstrator in the episodes that some environments (None: all) now
-        play."""
+    def _draw(self, env: int, rng: np.random.Generator) -> None:
         config = self.config
-        for env, episode in zip(range(len(self._rngs)) if envs is None else envs, episodes, strict=True):
-            rng = episode_rng(seed, int(episode), "demonstrator")
-            self._aim[env] = config.spread * rng.standard_normal(2)
-            self._lets_go[env] = rng.random() < config.loose_share
-            self._rngs[env] = rng
-
-    def act(self, observation: NDArray[np.float32]) -> tuple[Array, Array]:
-        """What the demonstrator wants to do, and what it does: that plus execution noise.
-
-        Args:
-            observation: Shape: (N, O)
-
-        Returns:
-            Two actions in physical units. Shapes: (N, 22)
-        """
-        wanted = self._policy(observation)
-        config = self.config
-        noise = np.stack([rng.standard_normal(22) for rng in self._rngs])
-        scale = np.array([config.noise_position] * 3 + [config.noise_rotation] * 3 + [config.noise_hand] * 16)
-        return wanted, robot.DEFAULT_ACTION_SPEC.clip(wanted + scale * noise)
+        self._aim[env] = config.spread * rng.standard_normal(2)
+        self._lets_go[env] = rng.random() < config.loose_share
 
     def aim(self, bowl: Array) -> Array:
         """Systematic offset of where it aims, m. Shape: (N, 3) -> (N, 2)"""
         config = self.config
-        growth = 1.0 + config.bias_growth * (bowl[:, 1] - config.bias_centre)
-        return np.asarray(np.maximum(growth, 0.0)[:, None] * np.asarray(config.bias))
+        return growing(config.bias, config.bias_growth, bowl[:, 1] - config.bias_centre)
 
-    def _policy(self, observation: NDArray[np.float32]) -> Array:
+    def policy(self, observation: NDArray[np.float32]) -> Array:
         config = self.config
-        part = {name: value.astype(np.float64) for name, value in self._spec.unpack(observation).items()}
+        part = self._parts(observation)
         cup, goal = part["object_position"], part["goal_position"]
-        up = np.cross(part["object_rotation"][:, :3], part["object_rotation"][:, 3:])
+        _, _, up = axes(part["object_rotation"])
         error = goal - (cup + pour.TOP * up)
         error[:, :2] += self.aim(part["target_position"]) + self._aim - np.asarray(config.lead)
 
@@ -159,8 +134,7 @@ class PourDemonstrator:
             up[:, 2] < np.cos(config.tilting_from)
         )
         upright = np.stack([up[:, 1], -up[:, 0], 0.0 * up[:, 0]], axis=1)
-        x, y = part["palm_rotation"][:, :3], part["palm_rotation"][:, 3:]
-        palm = se3.quat_from_matrix(np.stack([x, y, np.cross(x, y)], axis=2))
+        palm = quaternion(part["palm_rotation"])
         pitch = np.array([[np.cos(config.pitch / 2), 0.0, np.sin(config.pitch / 2), 0.0]])
         roll = np.array([[np.cos(config.roll / 2), -np.sin(config.roll / 2), 0.0, 0.0]])
         tipped = se3.quat_multiply(pitch, roll)

@@ -10,7 +10,7 @@ State feedback without clock or memory: what to do next is read from where box, 
 Wrong on purpose, and where the benchmark is constructed (see `set_down_demonstrator`): the hand closes beside
 the place where it should, too high, always on the same side and by an amount that grows with where the box
 lies (`bias`, `bias_growth`); and in a share of the episodes fingers and thumb close in part and let the box
-slip (`partial_share`). Execution noise is executed and not recorded (DART, Laskey et al., CoRL 2017).
+slip (`partial_share`). Execution noise is not recorded (see `scripted`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from rfs_core import robot, se3
 from rfs_core.config import param
-from rfs_core.seeding import episode_rng
 from rfs_core.specs import ObservationSpec
 from rfs_core.tasks import push_grasp
 from rfs_sim.hand_kinematics import HandKinematics
+from rfs_sim.scripted import ScriptedDemonstrator, axes, growing, pitched, quaternion
 
 Array = NDArray[np.float64]
 
@@ -124,7 +124,7 @@ VARIANTS: Mapping[str, PushGraspDemonstratorConfig] = {
 DEFAULT_POSTURE = PushGraspPosture()
 
 
-class PushGraspDemonstrator:
+class PushGraspDemonstrator(ScriptedDemonstrator):
     """Demonstrates push-grasp to N environments."""
 
     def __init__(
@@ -141,8 +141,7 @@ class PushGraspDemonstrator:
             posture: how it pushes and pinches; one for all environments, or one for each.
             observation_spec: of the observations it will be given.
         """
-        self.config = config or FLAWLESS
-        self._spec = observation_spec
+        super().__init__(num_envs, config or FLAWLESS, observation_spec)
         self._hand = HandKinematics()
         p = [posture] * num_envs if isinstance(posture, PushGraspPosture) else posture
         self._away = np.array([x.hand(x.fingers_away, x.thumb_open) for x in p])
@@ -156,47 +155,22 @@ class PushGraspDemonstrator:
         self._palm_from_edge = np.array([x.palm_from_edge for x in p])
         self._aim = np.zeros((num_envs, 2))
         self._closing = np.ones((num_envs, 1))
-        self._rngs: list[np.random.Generator] = [np.random.default_rng(i) for i in range(num_envs)]
 
-    def reset(
-        self, seed: int, episodes: NDArray[np.integer], envs: NDArray[np.integer] | None = None
-    ) -> None:
-        """Draws what is wrong with the demonstrator in the episodes that some environments (None: all) now
-        play."""
+    def _draw(self, env: int, rng: np.random.Generator) -> None:
         config = self.config
-        for env, episode in zip(range(len(self._rngs)) if envs is None else envs, episodes, strict=True):
-            rng = episode_rng(seed, int(episode), "demonstrator")
-            self._aim[env] = config.spread * rng.standard_normal(2)
-            self._closing[env] = config.partial_closing if rng.random() < config.partial_share else 1.0
-            self._rngs[env] = rng
-
-    def act(self, observation: NDArray[np.float32]) -> tuple[Array, Array]:
-        """What the demonstrator wants to do, and what it does: that plus execution noise.
-
-        Args:
-            observation: Shape: (N, O)
-
-        Returns:
-            Two actions in physical units. Shapes: (N, 22)
-        """
-        wanted = self._policy(observation)
-        config = self.config
-        noise = np.stack([rng.standard_normal(22) for rng in self._rngs])
-        scale = np.array([config.noise_position] * 3 + [config.noise_rotation] * 3 + [config.noise_hand] * 16)
-        return wanted, robot.DEFAULT_ACTION_SPEC.clip(wanted + scale * noise)
+        self._aim[env] = config.spread * rng.standard_normal(2)
+        self._closing[env] = config.partial_closing if rng.random() < config.partial_share else 1.0
 
     def aim(self, kerb: Array) -> Array:
         """Offset of where it pinches, away from the robot and up, m. Shape: (N, 3) -> (N, 2)"""
-        growth = 1.0 + self.config.bias_growth * kerb[:, 1]
-        return np.asarray(np.maximum(growth, 0.0)[:, None] * np.asarray(self.config.bias))
+        return growing(self.config.bias, self.config.bias_growth, kerb[:, 1])
 
-    def _policy(self, observation: NDArray[np.float32]) -> Array:
+    def policy(self, observation: NDArray[np.float32]) -> Array:
         config, number = self.config, self._number
-        part = {name: value.astype(np.float64) for name, value in self._spec.unpack(observation).items()}
+        part = self._parts(observation)
         hand, palm, kerb = part["hand_position"], part["palm_position"], part["target_position"]
-        x, y, z = _axes(part["object_rotation"])
-        px, py, pz = _axes(part["palm_rotation"])
-        have = se3.quat_from_matrix(np.stack([px, py, pz], axis=2))
+        x, y, z = axes(part["object_rotation"])
+        have = quaternion(part["palm_rotation"])
         tip = self._hand.fingertips(se3.Pose(palm, have), hand)[:, _THUMB]
         length, _, thickness = push_grasp.BOX.size
         near = part["object_position"] - length * x  # middle of the near face, which stands on top later
@@ -242,7 +216,7 @@ class PushGraspDemonstrator:
 
         pitch = np.where(standing | lifted, number["pitch_pinch"], number["pitch"])
         turn = config.gain * se3.rotvec_from_quat(
-            se3.quat_multiply(_palm_target(heading, pitch), se3.quat_conjugate(have))
+            se3.quat_multiply(pitched(heading, pitch), se3.quat_conjugate(have))
         )
         to_goal = part["goal_position"][:, 2] - part["object_position"][:, 2]
         lift = np.clip(config.gain * to_goal, -config.lift_speed, config.lift_speed)[:, None] * _UP
@@ -254,17 +228,3 @@ class PushGraspDemonstrator:
         fingers = np.where(standing[:, None], self._open, self._away)
         fingers = np.where(closing[:, None], self._open + self._closing * span, fingers)
         return np.asarray(robot.DEFAULT_ACTION_SPEC.clip(np.concatenate([move, turn, fingers], axis=1)))
-
-
-def _palm_target(heading: Array, pitch: Array) -> Array:
-    """Palm orientation: pitched down, turned about the vertical. Shapes: (N,), (N,) -> (N, 4)"""
-    zero = np.zeros_like(heading)
-    about_z = np.stack([np.cos(heading / 2), zero, zero, np.sin(heading / 2)], axis=1)
-    about_y = np.stack([np.cos(pitch / 2), zero, np.sin(pitch / 2), zero], axis=1)
-    return se3.quat_multiply(about_z, about_y)
-
-
-def _axes(rotation_6d: Array) -> tuple[Array, Array, Array]:
-    """The frame's axes. Shape: (N, 6) -> three of (N, 3)"""
-    x, y = rotation_6d[:, :3], rotation_6d[:, 3:]
-    return x, y, np.cross(x, y)

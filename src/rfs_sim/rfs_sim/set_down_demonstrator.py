@@ -10,8 +10,8 @@ decided by two defects:
   bounded residual reaches; the noise chooses between them.
 `variants` has the controls: without the offset noise alone suffices, without the modes a residual alone does.
 
-Its action is a function of the observation and of the episode's mode; it has no clock. Execution noise is
-executed and not recorded (DART, Laskey et al., CoRL 2017).
+Its action is a function of the observation and of the episode's mode; it has no clock. Execution noise is not
+recorded (see `scripted`).
 """
 
 from collections.abc import Mapping
@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from rfs_core import robot
 from rfs_core.config import param
-from rfs_core.seeding import episode_rng
 from rfs_core.specs import ObservationSpec
 from rfs_core.tasks import set_down
 from rfs_sim.demonstrator import DEFAULT_POSTURE
+from rfs_sim.scripted import ScriptedDemonstrator, growing
 
 Array = NDArray[np.float64]
 
@@ -109,7 +109,7 @@ def variants(main: SetDownDemonstratorConfig) -> Mapping[str, SetDownDemonstrato
     }
 
 
-class SetDownDemonstrator:
+class SetDownDemonstrator(ScriptedDemonstrator):
     """Demonstrates stack or place to N environments."""
 
     def __init__(
@@ -124,54 +124,29 @@ class SetDownDemonstrator:
             config: how it moves and what is wrong with it; None: FLAWLESS.
             observation_spec: of the observations it will be given.
         """
-        self.config = config or FLAWLESS
-        self._spec = observation_spec
+        super().__init__(num_envs, config or FLAWLESS, observation_spec)
         self._open, self._closed = OPEN, CLOSED
         self._aim = np.zeros((num_envs, 2))
         self._opening = np.ones(num_envs)
         self._open_below = np.zeros(num_envs)
-        self._rngs: list[np.random.Generator] = [np.random.default_rng(i) for i in range(num_envs)]
 
-    def reset(
-        self, seed: int, episodes: NDArray[np.integer], envs: NDArray[np.integer] | None = None
-    ) -> None:
-        """Draws what is wrong with the demonstrator in the episodes that some environments (None: all) now
-        play."""
+    def _draw(self, env: int, rng: np.random.Generator) -> None:
         config = self.config
-        for env, episode in zip(range(len(self._rngs)) if envs is None else envs, episodes, strict=True):
-            rng = episode_rng(seed, int(episode), "demonstrator")
-            self._aim[env] = config.spread * rng.standard_normal(2)
-            which, early = rng.random(), rng.uniform(*config.early_height)
-            partial = which < config.partial_share
-            drops = not partial and which < config.partial_share + config.early_share
-            self._opening[env] = config.partial_opening if partial else 1.0
-            self._open_below[env] = early if drops else config.open_below
-            self._rngs[env] = rng
-
-    def act(self, observation: NDArray[np.float32]) -> tuple[Array, Array]:
-        """What the demonstrator wants to do, and what it does: that plus execution noise.
-
-        Args:
-            observation: Shape: (N, O)
-
-        Returns:
-            Two actions in physical units. Shapes: (N, 22)
-        """
-        wanted = self._policy(observation)
-        config = self.config
-        noise = np.stack([rng.standard_normal(22) for rng in self._rngs])
-        scale = np.array([config.noise_position] * 3 + [config.noise_rotation] * 3 + [config.noise_hand] * 16)
-        return wanted, robot.DEFAULT_ACTION_SPEC.clip(wanted + scale * noise)
+        self._aim[env] = config.spread * rng.standard_normal(2)
+        which, early = rng.random(), rng.uniform(*config.early_height)
+        partial = which < config.partial_share
+        drops = not partial and which < config.partial_share + config.early_share
+        self._opening[env] = config.partial_opening if partial else 1.0
+        self._open_below[env] = early if drops else config.open_below
 
     def aim(self, target_position: Array) -> Array:
         """Offset of where it aims from the goal, m, without the episode's spread. Shape: (N, 3) -> (N, 2)"""
         config = self.config
-        growth = 1.0 + config.bias_growth * (target_position[:, 1] - config.bias_centre)
-        return np.asarray(np.maximum(growth, 0.0)[:, None] * np.asarray(config.bias))
+        return growing(config.bias, config.bias_growth, target_position[:, 1] - config.bias_centre)
 
-    def _policy(self, observation: NDArray[np.float32]) -> Array:
+    def policy(self, observation: NDArray[np.float32]) -> Array:
         config = self.config
-        part = {name: value.astype(np.float64) for name, value in self._spec.unpack(observation).items()}
+        part = self._parts(observation)
         hand, thing, goal = part["hand_position"], part["object_position"], part["goal_position"]
         error = goal - thing
         error[:, :2] += self.aim(part["target_position"]) + self._aim

@@ -54,9 +54,9 @@ def _cut(scene: SceneConfig, name: str) -> str:
     if kept.tag == "body" and name != facts.ARM_LINKS[0].name:
         kept.attrib.pop("pos", None)  # the spawner's
         if kept.find("freejoint") is None:
-            # Isaac Lab moves rigid bodies only; this one becomes kinematic.
-            kept.insert(0, ET.Element("freejoint", name=name))
-            ET.SubElement(kept, "inertial", pos="0 0 0", mass="1", diaginertia="0.01 0.01 0.01")
+            # What never moves is a part of the world, placed by `fields`.
+            world.remove(kept)
+            world.extend(kept.findall("geom"))
     for element in root.iter():
         for camera in element.findall("camera"):
             element.remove(camera)

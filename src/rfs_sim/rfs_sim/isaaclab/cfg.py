@@ -11,7 +11,6 @@ from isaaclab.envs import DirectRLEnvCfg
 from isaaclab.scene import InteractiveSceneCfg
 from isaaclab.sensors import ContactSensorCfg
 from isaaclab.sim import SimulationCfg, UsdFileCfg
-from isaaclab.sim.schemas import UsdPhysicsRigidBodyCfg
 from isaaclab.utils import configclass
 from isaaclab_newton.physics import MJWarpSolverCfg, NewtonCfg, NewtonShapeCfg
 from isaaclab_newton.sim.schemas import MujocoRigidBodyCfg
@@ -113,20 +112,18 @@ def scene_cfg(scene: SceneConfig) -> InteractiveSceneCfg:
             ),
         },
     )
-    bodies = [body for body in scene.bodies if body.collides]
-    for i, name in enumerate((*scene.objects, *(body.name for body in bodies))):
-        fixed = any(body.name == name and not body.moves for body in bodies)
-        props = {"rigid_props": UsdPhysicsRigidBodyCfg(kinematic_enabled=True)} if fixed else {}
-        setattr(
-            cfg,
-            name,
-            RigidObjectCfg(
-                prim_path="{ENV_REGEX_NS}/" + prim_of(name),
-                spawn=UsdFileCfg(usd_path=files[name], **props),
-                # Beside each other until a reset puts them where an episode begins.
-                init_state=RigidObjectCfg.InitialStateCfg(pos=(0.5, 0.3 * i, 0.5)),
-            ),
-        )
+    bodies = {body.name: body for body in scene.bodies if body.collides}
+    for i, name in enumerate((*scene.objects, *bodies)):
+        path, spawn = "{ENV_REGEX_NS}/" + prim_of(name), UsdFileCfg(usd_path=files[name])
+        # Beside each other until a reset puts them where an episode begins.
+        place = (0.5, 0.3 * i, 0.5)
+        if name in bodies and not bodies[name].moves:
+            # Not a kinematic body: those are free joints of a huge inertia, with which the solver stops early.
+            start = AssetBaseCfg.InitialStateCfg(pos=place)
+            setattr(cfg, name, AssetBaseCfg(prim_path=path, spawn=spawn, init_state=start))
+        else:
+            start = RigidObjectCfg.InitialStateCfg(pos=place)
+            setattr(cfg, name, RigidObjectCfg(prim_path=path, spawn=spawn, init_state=start))
     return cfg
 
 

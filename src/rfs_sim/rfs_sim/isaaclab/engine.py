@@ -56,13 +56,12 @@ class IsaacEngine:
         self._solver = solver
         if isinstance(solver, LoopSolver):
             solver.set_noslip(scene.noslip)
-        self._fields = WorldFields(solver, scene.objects[0])
+        self._fields = WorldFields(solver, scene)
         names = list(self._robot.joint_names)
         self._joints = torch.tensor([names.index(name) for name in JOINTS], device=self.device)
         self._order = torch.argsort(self._joints)
         self._object = scene.objects[0]
-        self._things = [self._object, *(body.name for body in scene.bodies if body.collides)]
-        self._resting = {body.name for body in scene.bodies if body.moves}
+        self._things = [self._object, *(body.name for body in scene.bodies if body.moves)]
         self._starts: list[EpisodeStart | None] = [None] * self.num_worlds
         self._touched = wp.to_torch(solver.touched)
         self._pool = wp.to_torch(solver.contacts_dropped)
@@ -110,7 +109,7 @@ class IsaacEngine:
                 for s in starts
             ]
             position, quaternion = rows(p for p, _ in places), rows(q for _, q in places)
-            standing = [name in self._resting or (name == self._object and not s.held) for s in starts]
+            standing = [name != self._object or not s.held for s in starts]
             position[:, 2] -= REST_DEPTH * np.array(standing)
             pose = torch.cat((self._tensor(position), _xyzw(self._tensor(quaternion))), dim=1)
             pose[:, :3] += self._isaac.env_origins[which]

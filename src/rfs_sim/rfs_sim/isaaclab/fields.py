@@ -20,7 +20,7 @@ from rfs_sim.randomization import shape_inertia, solids_inertia
 from rfs_sim.seam import EngineError
 
 WRITTEN = (
-    "geom_size", "geom_rbound", "geom_aabb", "geom_friction", "body_mass", "body_inertia", "body_ipos",
+    "geom_pos", "geom_quat", "geom_size", "geom_rbound", "geom_aabb", "geom_friction", "body_mass", "body_inertia", "body_ipos",
     "body_iquat", "body_subtreemass", "body_invweight0", "dof_invweight0", "actuator_gainprm",
     "actuator_biasprm",
 )  # fmt: skip
@@ -35,6 +35,8 @@ class ModelFields:
     object_geoms: dict[str, int]
     """Slot geom of each kind of shape; none where the object is made of solids."""
     object_solids: Index
+    fixed: dict[str, tuple[int, Solid]]
+    """Geom and solid of every part of the bodies that never move, by the name of the geom."""
     arm_position: Index
     """Position actuators, order of `robot.ARM_JOINT_NAMES`. Shape: (7,)"""
     arm_damper: Index

@@ -11,6 +11,7 @@ scenes have: no tendons, no equality constraints, pyramidal friction cones.
 
 import copy
 import itertools
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,7 @@ import mujoco
 import numpy as np
 import warp as wp
 from isaaclab_newton.physics.mjwarp_manager import NewtonMJWarpManager
-from newton import BodyFlags, Model, ModelBuilder
+from newton import Model, ModelBuilder
 from newton.solvers import SolverMuJoCo
 
 from rfs_core import robot
@@ -30,6 +31,8 @@ _UNSTABLE = (
     mujoco.mjtWarning.mjWARN_BADQACC,
 )
 
+SHARED = -1
+"""Newton's number of the world whose shapes are in every world."""
 OBJECT = "object"
 OBJECT_PART = len(robot.CONTACT_NAMES)
 NO_PART = -1
@@ -250,22 +253,22 @@ def keep_apart(builder: ModelBuilder) -> None:
     """
     upper = {a for a, b in mjcf.excluded_pairs((OBJECT,)) if b == OBJECT}
     base = facts.ARM_LINKS[0].name
-    links: dict[int, list[int]] = {}
-    things: dict[int, list[int]] = {}
-    standing, table = [], []
+    links, bases, things, standing = (defaultdict[int, list[int]](list) for _ in range(4))
     for shape, (label, world) in enumerate(zip(builder.shape_label, builder.shape_world, strict=True)):
-        link, body = label.split("/")[-2], builder.shape_body[shape]
-        if body < 0:
-            table.append(shape)
-        elif link == base or builder.body_flags[body] & BodyFlags.KINEMATIC:
-            standing.append(shape)
-        if body >= 0 and "/Robot/" not in label:
-            things.setdefault(world, []).append(shape)
-        elif link in upper:
-            links.setdefault(world, []).append(shape)
-    pairs = [(a, b) for world, shapes in links.items() for a in shapes for b in things.get(world, [])]
-    for a, b in (*pairs, *itertools.product(standing, table)):
-        builder.add_shape_collision_filter_pair(a, b)
+        link, of_robot = label.split("/")[-2], "/Robot/" in label
+        if of_robot and link == base:
+            bases[world].append(shape)
+        if of_robot and link in upper:
+            links[world].append(shape)
+        if not of_robot and world != SHARED:
+            things[world].append(shape)
+        if builder.shape_body[shape] < 0:
+            standing[world].append(shape)
+    for world in links:
+        pairs = itertools.product(links[world], things[world])
+        still = itertools.product(bases[world], (*standing[world], *standing[SHARED]))
+        for a, b in itertools.chain(pairs, still):
+            builder.add_shape_collision_filter_pair(a, b)
 
 
 def part_of(geom: str) -> int:
