@@ -8,7 +8,12 @@ import pytest
 from rfs_learning.benchmark import figures, table
 from rfs_learning.benchmark.html_report import html_report
 from rfs_learning.benchmark.markdown import markdown, missing
-from rfs_learning.benchmark.settings import PAPER, PAPER_TASKS, BenchmarkError
+from rfs_learning.benchmark.settings import (
+    GRASP_TYPES,
+    PAPER,
+    PAPER_TASKS,
+    BenchmarkError,
+)
 
 
 def write(folder, task, method, seed=0, won=50, budget=400, episodes=100, **diagnostics):
@@ -56,10 +61,29 @@ def write(folder, task, method, seed=0, won=50, budget=400, episodes=100, **diag
 
 
 def test_paper_means_are_those_of_its_table():
-    means = {method: round(sum(rates.values()) / 6, 3) for method, rates in PAPER.items()}
+    means = {method: round(sum(PAPER[method].values()) / 6, 3) for method in table.RELEVANT}
     # Issue and paper: .250, .483 (DSRL), .433 (ResiP; its six numbers give .433), .861
     assert means == {"base": 0.251, "noise": 0.483, "residual": 0.433, "rfs": 0.861}
-    assert all(tuple(rates) == PAPER_TASKS for rates in PAPER.values())
+    assert all(tuple(PAPER[method]) == PAPER_TASKS for method in table.RELEVANT)
+    # Two grasps, over the hand: .959 and .878 overall
+    assert {tuple(PAPER[method]) for method in ("noise_hand", "rfs_hand")} == {GRASP_TYPES}
+    assert sum(PAPER["rfs_hand"].values()) / 2 == pytest.approx(0.959)
+    assert sum(PAPER["noise_hand"].values()) / 2 == pytest.approx(0.878)
+
+
+def test_the_two_grasps_have_a_table_of_their_own_and_do_not_change_the_mean_of_the_six(tmp_path):
+    write(tmp_path, "stack", "rfs", won=99)
+    write(tmp_path, "power", "rfs_hand", won=80)
+    results = table.load(tmp_path)
+    six, _, two = markdown(results).partition("## Two types of grasp")
+    assert "| 0.990 |" in six
+    assert "power" not in six
+    assert "| RFS, hand | **0.800** (" in two
+    assert "| paper's rfs_hand | 0.988 | 0.988 |" in two
+    lines = missing(results)
+    assert "power noise_hand: seed 0, 1, 2" in lines
+    assert "power rfs_hand: seed 1, 2" in lines
+    assert not any(line.startswith(("pinch", "power base", "power residual")) for line in lines)
 
 
 def test_success_is_the_mean_over_seeds_with_the_interval_of_all_episodes(tmp_path):

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rfs_learning.benchmark import table
-from rfs_learning.benchmark.settings import METHODS, PAPER_TASKS, in_order
+from rfs_learning.benchmark.settings import (
+    GRASP_TYPE_METHODS,
+    GRASP_TYPES,
+    METHODS,
+    PAPER_TASKS,
+    in_order,
+)
 from rfs_learning.benchmark.table import Result
 
 CONSTRUCTED = (
@@ -22,11 +28,12 @@ _SWITCHED = (
 
 
 def missing(results: Sequence[Result], seeds: Iterable[int] = (0, 1, 2)) -> list[str]:
-    """Cells of the paper's tasks and methods that are not there at equal budget."""
+    """Cells of the paper's tasks and methods that are not there at equal budget; of its two grasps, and of
+    other tasks, where there is any."""
     compared = table.at_equal_budget(table.groups(results))
     lines = []
     for task in in_order({*PAPER_TASKS, *(r.task for r in results)}):
-        for method in table.RELEVANT:
+        for method in GRASP_TYPE_METHODS if task in GRASP_TYPES else table.RELEVANT:
             group = compared.get((task, method))
             left = [str(seed) for seed in seeds if group is None or seed not in group.seeds]
             if left:
@@ -53,9 +60,15 @@ def markdown(results: Sequence[Result], figures: Sequence[str] = ()) -> str:
         "of training; in brackets the 95 % Wilson interval over all their episodes, which says nothing of "
         "other seeds of training.",
         "",
-        *table.success_table(found),
+        *table.success_table([g for g in found if g.task not in GRASP_TYPES]),
     ]
     sections = (
+        (
+            "Two types of grasp, over the hand",
+            "The flow makes the fingers, the arm is learned directly; one residual for both steps of a chunk. "
+            "The paper's rows: hand, DSRL and RFS-Chunk.",
+            table.success_table([g for g in found if g.task in GRASP_TYPES]),
+        ),
         ("More than the equal budget", "", table.longer_table(found)),
         ("What the parts do", _SWITCHED + _over(results), table.diagnostics_table(results)),
         (

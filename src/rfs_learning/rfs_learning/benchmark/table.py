@@ -137,6 +137,8 @@ def _line(cells: Iterable[str]) -> str:
 
 def success_table(found: Sequence[Group]) -> list[str]:
     """Markdown: methods by tasks, ours above the paper's. The mean is over the tasks that the row has."""
+    if not found:
+        return []
     compared = at_equal_budget(found)
     tasks = in_order(g.task for g in found)
     methods = [m for m in METHODS if any(m == method for _, method in compared)]
