@@ -65,7 +65,7 @@ def markdown(results: Sequence[Result], figures: Sequence[str] = ()) -> str:
     sections = (
         (
             "Two types of grasp, over the hand",
-            "The flow makes the fingers, the arm is learned directly; one residual for both steps of a chunk. "
+            "The flow makes the fingers, the arm is learned directly; one residual for both steps. "
             "The paper's rows: hand, DSRL and RFS-Chunk.",
             table.success_table([g for g in found if g.task in GRASP_TYPES]),
         ),
