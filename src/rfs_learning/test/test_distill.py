@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from toy_task import ACTION, OBSERVATION, PointEnv
 
-from conftest import ACTION, OBSERVATION, PointEnv
 from rfs_core.errors import RfsError
 from rfs_core.specs import ObservationSpec, Part
 from rfs_core.tasks import points as points_task

@@ -1,17 +1,17 @@
-"""The toy task of conftest.py as an engine that processes find: `install` writes its entry point.
+"""The toy task of toy_task.py as an engine that processes find: `install` writes its entry point.
 
 Slow moments come on demand: with a file `hold` in the folder of the engine, environments wait at their 20th
 decision of training until it is gone, or until whoever started their process is.
 """
 
 import dataclasses
-import importlib.util
 import os
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+from toy_task import PointEnv
 
 from rfs_core.specs import ActionSpec, Part
 
@@ -23,18 +23,11 @@ ACTION = ActionSpec((Part("hand_target", (2,), "rad", -0.1, 0.1),), control_dt=0
 """That of PointEnv with the name of a part that has a residual bound."""
 
 
-def _conftest():
-    spec = importlib.util.spec_from_file_location("toy_conftest", HERE / "conftest.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 class ToyEnv:
     """PointEnv with autoreset, and with what an engine is told."""
 
     def __init__(self, num_envs, autoreset, disturbance, folder):
-        self._env = _conftest().PointEnv(num_envs)
+        self._env = PointEnv(num_envs)
         self.num_envs, self.task, self.max_episode_steps = num_envs, "point", self._env.max_episode_steps
         self.action_spec, self.observation_spec = ACTION, self._env.observation_spec
         self.autoreset_stride = num_envs

@@ -4,12 +4,12 @@ recorder."""
 import dataclasses
 
 import numpy as np
-from toy_engine import ACTION, _conftest
+import toy_task as toy
+from toy_engine import ACTION
 
 from rfs_data.offline import OfflineData, Source, rows_of_decisions
 from rfs_learning.policy import Policy
 
-toy = _conftest()
 BOUND = 0.05
 """Of a residual of a finger target, the default."""
 
