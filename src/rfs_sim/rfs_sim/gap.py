@@ -21,7 +21,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from rfs_core import robot, se3
+from rfs_core import robot, se3, tasks
 from rfs_core.config import param
 from rfs_core.errors import RfsError
 from rfs_core.scene import BodyStart, EpisodeStart, ObjectShape, Solid
@@ -35,6 +35,15 @@ WORLDS = ("training", "gap")
 """Every world that a task can be played in."""
 OBJECTS = ("seen", "unseen")
 """Sets of objects of the gap world: the task's own ones, which corrections are collected on; five others."""
+
+OWN_OBJECTS_ONLY = {
+    "kit": "its tray fits its brick only",
+    "pinch": "it is about objects as small as its own",
+    "pour": "balls are in its cup",
+    "power": "it is about objects as large as its own",
+    "push_grasp": "it is about a box that is too flat and wide to be grasped where it lies",
+}
+"""Tasks that make no sense with the unseen objects, and why."""
 
 STREAM = "gap"
 """Stream of an episode's random numbers that what follows is drawn from."""
@@ -110,14 +119,19 @@ class GapError(RfsError):
     """A world or a set of objects that does not exist."""
 
 
-def check(world: str, objects: str) -> None:
-    """Raises GapError for names that do not exist, or objects asked of the training world."""
+def check(world: str, objects: str, task: str) -> None:
+    """Raises GapError for names that do not exist, or objects asked of a world or task without them."""
     if world not in WORLDS:
         raise GapError(f"world is {world!r}, known worlds: {', '.join(WORLDS)}")
     if objects not in OBJECTS:
         raise GapError(f"objects is {objects!r}, known sets of objects: {', '.join(OBJECTS)}")
     if world == "training" and objects != "seen":
         raise GapError("the training world has the task's own objects only: objects seen, or world gap")
+    if objects == "unseen" and task in OWN_OBJECTS_ONLY:
+        raise GapError(
+            f"task {task} has no unseen objects ({OWN_OBJECTS_ONLY[task]}): choose objects seen, or one of "
+            f"the tasks {', '.join(sorted(set(tasks.TASKS) - set(OWN_OBJECTS_ONLY)))}"
+        )
 
 
 class Gap:
@@ -133,10 +147,8 @@ class Gap:
         Args:
             start: of the task, in the training world.
             rng: of the episode's stream "gap".
-            solid_object: the task's object is one that shapes cannot replace (a cup that holds balls).
-
-        Raises:
-            GapError: unseen objects asked of such a task.
+            solid_object: the task's object is one that shapes cannot replace (a cup that holds balls); it
+                stays.
         """
         frictions = self.config.held_friction if start.held else self.config.object_friction
         mass, friction = rng.uniform(*self.config.object_mass), rng.uniform(*frictions)
@@ -146,10 +158,6 @@ class Gap:
             "object_mass": float(mass), "object_friction": float(friction), "hand_gain": float(gain)
         }  # fmt: skip
         if solid_object:
-            if self.objects == "unseen":
-                raise GapError(
-                    "this task's object holds others and has no unseen variants: choose objects seen"
-                )
             return dataclasses.replace(start, **changes)
         shape = UNSEEN[which] if self.objects == "unseen" else start.shape
         if start.held:

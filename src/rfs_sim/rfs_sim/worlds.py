@@ -68,8 +68,8 @@ class Worlds:
             engine: makes the physics; None: MuJoCo on the CPU.
             task_options: values of the task's configuration other than its defaults.
         """
-        gap.check(world, objects)
         self.task = tasks.load(task)
+        gap.check(world, objects, task)
         self.task_config = tasks.configure(task, task_options)
         scene = dataclasses.replace(
             scene or SceneConfig(), bodies=self.task.BODIES, object_solids=self.task.OBJECT_SOLIDS
