@@ -118,7 +118,7 @@ def scene_cfg(scene: SceneConfig) -> InteractiveSceneCfg:
         # Beside each other until a reset puts them where an episode begins.
         place = (0.5, 0.3 * i, 0.5)
         if name in bodies and not bodies[name].moves:
-            # Not a kinematic body: those are free joints of a huge inertia, with which the solver stops early.
+            # Not a kinematic body: that is a free joint of huge inertia, and the solver then stops early.
             start = AssetBaseCfg.InitialStateCfg(pos=place)
             setattr(cfg, name, AssetBaseCfg(prim_path=path, spawn=spawn, init_state=start))
         else:

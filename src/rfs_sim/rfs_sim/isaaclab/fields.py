@@ -4,6 +4,7 @@ The same parameters as `rfs_sim.randomization.apply_start` sets in ours; names, 
 differ. What MuJoCo derives from them is computed by MuJoCo (`mj_setConst`) and never left as it was.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -12,17 +13,18 @@ import torch
 import warp as wp
 
 from rfs_core import robot
-from rfs_core.scene import EpisodeStart
+from rfs_core.scene import Body, EpisodeStart, Solid
 from rfs_sim import geom_bounds, mjcf
 from rfs_sim.isaaclab.solver import LoopSolver, WatchedSolver
+from rfs_sim.mjcf import SceneConfig
 from rfs_sim.model import Index
 from rfs_sim.randomization import shape_inertia, solids_inertia
 from rfs_sim.seam import EngineError
 
 WRITTEN = (
-    "geom_pos", "geom_quat", "geom_size", "geom_rbound", "geom_aabb", "geom_friction", "body_mass", "body_inertia", "body_ipos",
-    "body_iquat", "body_subtreemass", "body_invweight0", "dof_invweight0", "actuator_gainprm",
-    "actuator_biasprm",
+    "geom_pos", "geom_quat", "geom_size", "geom_rbound", "geom_aabb", "geom_friction", "body_mass",
+    "body_inertia", "body_ipos", "body_iquat", "body_subtreemass", "body_invweight0", "dof_invweight0",
+    "actuator_gainprm", "actuator_biasprm",
 )  # fmt: skip
 """Fields of a model that a start changes, derived ones included."""
 
@@ -35,8 +37,8 @@ class ModelFields:
     object_geoms: dict[str, int]
     """Slot geom of each kind of shape; none where the object is made of solids."""
     object_solids: Index
-    fixed: dict[str, tuple[int, Solid]]
-    """Geom and solid of every part of the bodies that never move, by the name of the geom."""
+    fixed: list[tuple[int, Solid, str]]
+    """Geom of every solid of the bodies that never move, and the body's name. They are the world's."""
     arm_position: Index
     """Position actuators, order of `robot.ARM_JOINT_NAMES`. Shape: (7,)"""
     arm_damper: Index
@@ -47,14 +49,21 @@ class ModelFields:
     conaffinity: np.ndarray
 
     @classmethod
-    def of(cls, model: mujoco.MjModel, object_name: str = "object") -> "ModelFields":
+    def of(
+        cls, model: mujoco.MjModel, object_name: str = "object", bodies: Sequence[Body] = ()
+    ) -> "ModelFields":
         """Finds everything by name.
+
+        Args:
+            model: that Newton compiled.
+            object_name: what is grasped.
+            bodies: of the task.
 
         Raises:
             EngineError: the model lacks something; the sentence names it.
         """
         geoms = {_shape(model.geom(i).name): i for i in range(model.ngeom)}
-        bodies = {model.body(i).name.rpartition("_Geometry_")[2]: i for i in range(model.nbody)}
+        ids = {model.body(i).name.rpartition("_Geometry_")[2]: i for i in range(model.nbody)}
         joints = {}
         for i in range(model.njnt):
             name = model.joint(i).name
@@ -72,7 +81,7 @@ class ModelFields:
 
         try:
             return cls(
-                object_body=bodies[object_name],
+                object_body=ids[object_name],
                 object_geoms={
                     kind: geoms[f"{object_name}_{kind}"]
                     for kind in mjcf.SLOT_KINDS
@@ -82,6 +91,12 @@ class ModelFields:
                     [i for name, i in geoms.items() if name.startswith(f"{object_name}_solid_")],
                     dtype=np.intp,
                 ),
+                fixed=[
+                    (geoms[f"{body.name}_{i}"], solid, body.name)
+                    for body in bodies
+                    if body.collides and not body.moves
+                    for i, solid in enumerate(body.solids)
+                ],
                 arm_position=actuators(position, robot.ARM_JOINT_NAMES),
                 arm_damper=actuators(damper, robot.ARM_JOINT_NAMES),
                 hand_position=actuators(position, robot.HAND_JOINT_NAMES),
@@ -123,6 +138,15 @@ class ModelFields:
             model.actuator_biasprm[position, 1] = -gain * kp
             model.actuator_gainprm[damper, 0] = gain * kv
             model.actuator_biasprm[damper, 2] = -gain * kv
+        for geom, solid, name in self.fixed:
+            body = start.bodies[name]
+            mujoco.mju_mulPose(
+                model.geom_pos[geom], model.geom_quat[geom],
+                np.array(body.position), np.array(body.quaternion),
+                np.array(solid.position), np.array(solid.quaternion),
+            )  # fmt: skip
+            # Compiled unturned, it would stay so: MuJoCo skips rotations that it believes are none.
+            model.geom_sameframe[geom] = mujoco.mjtSameFrame.mjSAMEFRAME_NONE
         mujoco.mj_setConst(model, scratch)
         if geom_bounds.LEFT_BY_SET_CONST and self.object_geoms:
             geom_bounds.set_bounds(model, self.object_geoms.values())
@@ -146,14 +170,14 @@ class ModelFields:
 class WorldFields:
     """The fields that differ from world to world, in whatever model the solver steps."""
 
-    def __init__(self, solver: WatchedSolver, object_name: str) -> None:
+    def __init__(self, solver: WatchedSolver, scene: SceneConfig) -> None:
         """
         Args:
             solver: of the scene; before its first step.
-            object_name: what is grasped.
+            scene: what is in it.
         """
         self._solver, self._model = solver, solver.mj_model
-        self._fields = ModelFields.of(self._model, object_name)
+        self._fields = ModelFields.of(self._model, scene.objects[0], scene.bodies)
         self._scratch = mujoco.MjData(self._model)
         self._views: dict[str, torch.Tensor] = {}
         if isinstance(solver, LoopSolver):
@@ -166,6 +190,8 @@ class WorldFields:
                 array = wp.array(batch, dtype=array.dtype, device=array.device)
                 setattr(solver.mjw_model, name, array)
             self._views[name] = wp.to_torch(array)
+        # MuJoCo Warp places geoms of the world once, when its data are made.
+        self._places = wp.to_torch(solver.mjw_data.geom_xpos), wp.to_torch(solver.mjw_data.geom_xmat)
 
     def set(self, world: int, start: EpisodeStart) -> None:
         """Writes an episode's parameters into one world."""
@@ -176,6 +202,12 @@ class WorldFields:
         for name, view in self._views.items():
             values = np.array(getattr(self._model, name), dtype=np.float32)
             view[world] = torch.from_numpy(values).to(view.device).reshape(view.shape[1:])
+        for geom, _, _ in self._fields.fixed:
+            for view, now in zip(
+                self._places, (self._scratch.geom_xpos, self._scratch.geom_xmat), strict=True
+            ):
+                values = now[geom].astype(np.float32)
+                view[world, geom] = torch.from_numpy(values).to(view.device).reshape(view.shape[2:])
 
 
 def _shape(geom: str) -> str:

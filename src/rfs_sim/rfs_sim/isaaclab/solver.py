@@ -154,7 +154,9 @@ class LoopSolver(WatchedSolver):
         super().__init__(model, **options)
         self._data = mujoco.MjData(self.mj_model)
         self.models = [copy.copy(self.mj_model) for _ in range(self.mjw_data.nworld)]
-        for world in range(len(self.models)):
+        for world, own in enumerate(self.models):
+            # Its tree of boxes is compiled, and a start moves what is fixed to the world.
+            own.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
             self._pull(world)
 
     def notify_model_changed(self, flags: Any) -> None:
