@@ -17,10 +17,11 @@ else commands the drivers, a clock restarts, or a command would break its own li
 
 Time. With `tick_source` "state" (simulation) the gate's clock is the stamp of the measured arm: a control
 tick is due when all three measured streams have reached a multiple of the control step, and an action for it
-is executed the moment it arrives. With "timer" (robot) the clock is a steady one, `tick` is called on a fixed
-grid and `watch` every `WATCH_S`, so that nothing gets too old between two ticks; the age of a message is its
-ROS age at receipt plus what the steady clock has counted since. Whoever sets the ROS clock meanwhile, by
-seconds or hours, changes nothing.
+is executed the moment it arrives. With "timer" (robot) the clock is a steady one, `tick` is called on a grid
+and `watch` every `WATCH_S`, so that nothing gets too old between two ticks; an action that the gate waits for
+is executed when it arrives, and the grid begins anew there: it would be up to a control step older otherwise.
+The age of a message is its ROS age at receipt plus what the steady clock has counted since. Whoever sets the
+ROS clock meanwhile, by seconds or hours, changes nothing.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ from rfs_core.staleness import NS_PER_S, Now, Order, SteadyStamps, age_problem, 
 
 WATCH_S = 0.01
 """Time between two calls of `Gate.watch` with a timer, s."""
+
+_NEXT_STEP = 0.9
+"""Control steps between two steps of actions at least: what came late does not make all that follow late."""
 
 __all__ = [
     "WATCH_S",
@@ -87,6 +91,7 @@ class Gate:
         self._sent: Command | None = None  # the last command
         self._due_ns: int | None = None  # tick whose measured state is not complete yet ("state" only)
         self._commanded = False  # whether the newest tick has its command
+        self._stepped_ns: int | None = None  # tick of the newest step of an action
         self._motion: Motion | None = None  # in ARMED and ACTIVE
         self._held: tuple[Pose, Array] | None = None  # in HOLD
         self._jumps = 0
@@ -123,6 +128,7 @@ class Gate:
             return Reply(False, f"not armed: {problem}")
         ramp_steps = round(self.config.correction_ramp_s / self.spec.control_dt)
         self._clear()
+        self._stepped_ns = None
         self._motion = Motion(self._clock(now), self.spec, self._residual_bounds, self._limits, ramp_steps)
         self._commanded = False
         self._enter(Mode.ARMED, "armed; waits for the first action of the policy", now)
@@ -330,8 +336,19 @@ class Gate:
         self._motion.accept(action, observed_ns)
         self._last_sequence = (action.publisher, action.sequence)
         self.statistics.accepted += 1
-        waits = self._by_state and not self._commanded and self._tick_ns is not None
+        if not self._by_state:
+            return self._begin_at_once(now)
+        waits = not self._commanded and self._tick_ns is not None
         return self._advance(now) if waits and observed_ns <= self._clock(now) else []
+
+    def _begin_at_once(self, now: Now) -> list[Command]:
+        """With "timer": a tick now, for an action that nothing is left to execute before."""
+        assert self._motion is not None
+        since_ns = None if self._stepped_ns is None else now.steady_ns - self._stepped_ns
+        if not self._motion.exhausted or (since_ns is not None and since_ns < _NEXT_STEP * self._dt_ns):
+            return []
+        self._stamps.observe(now)
+        return self._tick(now.steady_ns, now.ros_ns, now)
 
     def refuse_action(self, reason: str, now: Now) -> list[Command]:
         """An action that must not be executed and puts its sender in doubt."""
@@ -360,6 +377,7 @@ class Gate:
         if self.mode is not Mode.ACTIVE or motion.observed_ns is None:
             return []
         if not motion.exhausted:
+            self._stepped_ns = self._tick_ns
             correction = self._human.engaged(self._tick_ns)
             return self._guarded(*motion.step(palm.value, correction), palm.value, now)
         problem = self._starvation(self._tick_ns - motion.observed_ns, self._stale_observation_ns)

@@ -499,13 +499,36 @@ def test_observation_age_is_reported_in_robot_time(bench):
 # -- timing: ticks from a timer ---------------------------------------------------------------------------
 
 
-def test_with_a_timer_a_command_comes_at_every_tick_and_only_there(bench):
+def test_with_a_timer_an_action_that_is_waited_for_is_executed_when_it_comes_and_then_at_every_tick(bench):
     b = bench(tick_source="timer").armed()
-    assert b.act(a_b=b.chunk(dx=0.01)) == []
-    xs = [x_of(command) for _ in range(3) for command in b.step()]
+    commands = b.act(a_b=b.chunk(dx=0.01)) + [command for _ in range(3) for command in b.step()]
     # Two steps of the chunk, then the target is kept: the drivers' deadline is 150 ms.
-    np.testing.assert_allclose(np.array(xs) - b.home.position[0, 0], [0.01, 0.02, 0.02], atol=1e-9)
-    assert b.gate.statistics.starved == 1
+    xs = np.array([x_of(command) for command in commands]) - b.home.position[0, 0]
+    np.testing.assert_allclose(xs, [0.01, 0.02, 0.02, 0.02], atol=1e-9)
+    assert b.gate.statistics.starved == 2
+
+
+def test_with_a_timer_an_action_waits_for_the_steps_before_it(bench):
+    b = bench(tick_source="timer").armed()
+    b.act(a_b=b.chunk(dx=0.01))
+    b.at += 20 * MS
+    b.states()
+    # One step of the first chunk is left: this action replaces it, at the tick.
+    assert b.act(a_b=b.chunk(dx=-0.01)) == []
+    (command,) = b.step(30 * MS)
+    assert x_of(command) == pytest.approx(b.home.position[0, 0])
+
+
+def test_with_a_timer_an_action_is_never_executed_sooner_than_45_ms_after_the_step_before(bench):
+    b = bench(tick_source="timer").armed()
+    b.act()
+    b.step()
+    b.at += 44 * MS
+    b.states()
+    assert b.act() == []
+    b.at += MS
+    b.states()
+    assert len(b.act()) == 1
 
 
 def test_with_a_timer_that_catches_up_no_two_steps_come_at_once(bench):
@@ -571,11 +594,16 @@ def test_with_a_timer_a_look_between_ticks_holds_before_the_observation_is_older
 def test_with_a_timer_a_look_does_not_hold_while_an_accepted_action_waits_for_its_tick(bench):
     b = bench(tick_source="timer").armed()
     observed = b.at
-    b.at += 195 * MS
+    b.at += 100 * MS
     b.states()
     b.act(observation_stamp_ns=observed)
+    b.step()
+    b.at += 44 * MS
+    b.states()
+    # 192 ms old, and the step before is 44 ms ago: it waits.
+    assert b.act(observation_stamp_ns=observed + 2 * MS) == []
     assert b.gate.watch(b.now) == []
-    assert b.gate.mode is Mode.ARMED
+    assert b.gate.mode is Mode.ACTIVE
 
 
 def test_a_simulation_has_no_looks_between_ticks(bench):

@@ -73,7 +73,7 @@ class GateNode(Node):
 
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         ticks = control_clock(self) if by_timer else steady
-        self.create_timer(self.gate.spec.control_dt, self._on_tick, clock=ticks)
+        self._grid = self.create_timer(self.gate.spec.control_dt, self._on_tick, clock=ticks)
         if by_timer:
             self.create_timer(WATCH_S, lambda: self._send(self.gate.watch(self._now())), clock=ticks)
         self.create_timer(_DIAGNOSE_S, self._diagnose, clock=steady)
@@ -121,7 +121,10 @@ class GateNode(Node):
         except RfsError as error:
             self._send(self.gate.refuse_action(str(error), now))
         else:
+            ticks = self.gate.statistics.ticks
             self._send(self.gate.policy_action(_action(message), now))
+            if self._time is not None and self.gate.statistics.ticks != ticks:
+                self._grid.reset()  # it was executed at once; its next step is due a control step later
 
     def _on_correction(self, message: CorrectionMsg) -> None:
         now = self._now()

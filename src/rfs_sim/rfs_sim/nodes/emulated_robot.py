@@ -195,10 +195,11 @@ class EmulatedRobot(Node):
         cycles = self.devices.cycles
         if self._policy_is_late(cycles):
             time.sleep(_SLOW_S)
-        if cycles % self.config.clock_period_ms == 0:
-            self._messages.publish_clock(self.devices.time_ns)
         if ended or (not self.world.moving and cycles % STEPS_PER_TICK == 0):
             self._publish(ended)
+        # After what is seen at that time: whoever decides when the clock says so shall have it by then.
+        if cycles % self.config.clock_period_ms == 0:
+            self._messages.publish_clock(self.devices.time_ns)
 
     def _policy_is_late(self, cycles: int) -> bool:
         """In an episode, where decisions are made: then robot time crawls for a while, as it is this machine
