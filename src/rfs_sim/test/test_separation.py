@@ -5,8 +5,8 @@ import sys
 
 import numpy as np
 
-from rfs_core.tasks import push_grasp, stack
-from rfs_sim import demonstrators, push_grasp_separation, separation
+from rfs_core.tasks import grasp, pour, push_grasp, stack
+from rfs_sim import demonstrator, demonstrators, push_grasp_separation, reach_separation, separation
 from rfs_sim.set_down_demonstrator import CLOSED, OPEN, OPENED, opening
 
 
@@ -59,3 +59,29 @@ def test_the_command_prints_the_gates_and_refuses_what_it_does_not_know() -> Non
     assert refused.returncode == 1
     assert "no_modes" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_grasp_is_looked_at_on_its_way_and_pour_while_it_carries_the_cup() -> None:
+    states, success, offset = reach_separation.play("grasp", demonstrators.config_of("grasp"), 6, seed=0)
+    seen = grasp.OBSERVATION_SPEC.unpack(states)
+    assert len(states) > 0
+    assert (seen["contacts"] == 0.0).all()
+    assert success.shape == (6,)
+    np.testing.assert_allclose(offset, np.hypot(0.010, 0.008))  # the bias: 10 mm along x, 8 mm along z
+
+    states, _, offset = reach_separation.play("pour", demonstrators.config_of("pour"), 6, seed=0)
+    seen = pour.OBSERVATION_SPEC.unpack(states)
+    assert len(states) > 0
+    rotation = seen["object_rotation"]
+    assert (np.cross(rotation[:, :3], rotation[:, 3:])[:, 2] > np.cos(0.151)).all()  # upright
+    assert seen["contacts"].any(axis=1).all()
+    # 51 mm where the bowl is 4 cm to the side, 8 times as much more per metre, and it stands -1 to 9 cm there
+    assert ((offset > 0.02) & (offset < 0.09)).all()
+
+
+def test_a_hand_is_closed_by_as_much_as_it_went_from_open() -> None:
+    posture = demonstrator.DEFAULT_POSTURE
+    opened = posture.hand(posture.finger_open, posture.thumb_open)
+    shut = posture.hand(posture.finger_closed, posture.thumb_closed)
+    hands = np.array([opened, shut, opened + 0.6 * (shut - opened)])
+    np.testing.assert_allclose(reach_separation.closed(hands), [0.0, 1.0, 0.6], atol=1e-12)
