@@ -65,7 +65,8 @@ class Policy:
     ) -> None:
         self._flow = flow.to(device)
         self._modulation = modulation
-        self._device = device
+        self.device = device
+        """Where its networks are, as torch names it."""
         self._low = np.asarray(header.action_spec.low, np.float64)
         self._high = np.asarray(header.action_spec.high, np.float64)
         self.header = header
@@ -167,9 +168,9 @@ class Policy:
         if self._flow.encoder is None:
             condensed = self._padded(observation)
         else:
-            given = torch.from_numpy(observation).to(self._device)
+            given = torch.from_numpy(observation).to(self.device)
             condensed = torch.zeros((-(-len(given) // _ROWS) * _ROWS, self._flow.condensed_size))
-            condensed = condensed.to(self._device)
+            condensed = condensed.to(self.device)
             for i in range(len(given)):
                 condensed[i : i + 1] = self._flow.condense(given[i : i + 1])
         return self._flow.features(condensed).clamp(-_LARGEST_S, _LARGEST_S)
@@ -189,7 +190,7 @@ class Policy:
 
     def with_modulation(self, modulation: Modulation) -> Policy:
         """The same base policy under another modulation; the checkpoint's id and header stay."""
-        return Policy(self._flow, self.header, self.checkpoint_id, modulation, self._device)
+        return Policy(self._flow, self.header, self.checkpoint_id, modulation, self.device)
 
     @property
     def modulation(self) -> Modulation:
@@ -211,7 +212,7 @@ class Policy:
         rows = -(-len(array) // _ROWS) * _ROWS
         padded = np.zeros((rows, *array.shape[1:]), np.float32)
         padded[: len(array)] = array
-        return torch.from_numpy(padded).to(self._device)
+        return torch.from_numpy(padded).to(self.device)
 
     @staticmethod
     def _numpy(tensor: Tensor, rows: int) -> NDArray[np.float32]:

@@ -28,7 +28,7 @@ def save(
         tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
     tensors["generator"] = generator.get_state()
     # Clones: safetensors refuses tensors that share memory.
-    stored = {name: value.clone() for name, value in tensors.items()}
+    stored = {name: value.cpu().clone() for name, value in tensors.items()}
     container.write(path, {"kind": kind, "format_version": FORMAT_VERSION, **header}, stored)
 
 

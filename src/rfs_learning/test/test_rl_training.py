@@ -11,7 +11,7 @@ from rfs_core.errors import RfsError
 from rfs_learning import checkpoint, container
 from rfs_learning.evaluate import play
 from rfs_learning.policy import Policy
-from rfs_learning.rl import ppo_runner
+from rfs_learning.rl import devices, ppo_runner
 from rfs_learning.rl.modulated_env import ModulatedEnv
 from rfs_learning.rl.ppo_config import PpoTrainerConfig
 from rfs_learning.rl.ppo_runner import PpoError, PpoRunner
@@ -325,6 +325,35 @@ def test_exploration_stays_in_its_range(runner):
     std = made.ppo.actor.distribution.log_std_param.detach().exp()
     torch.testing.assert_close(std, torch.tensor([0.5] * 4 + [0.3] * 2))
     made.close()
+
+
+def test_whatever_an_iteration_makes_it_makes_where_the_networks_are(runner):
+    made = runner()
+    # What is not told where to be lands on the default device, and tensors of two devices do not mix.
+    with torch.device("meta"):
+        for _ in made._collect():
+            pass
+        figures = made._learner.update(0)
+    assert np.isfinite(figures["value_loss"])
+    assert made.ppo.storage.observations["policy"].device == torch.device("cpu")
+    made.close()
+
+
+def test_a_device_that_is_not_here_is_refused_with_those_that_are(runner, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    for name in ("cuda", "gpu"):
+        with pytest.raises(RfsError, match=f"device is '{name}', here are cpu; engine is"):
+            runner(device=name)
+
+
+def test_a_device_is_named_by_its_number_and_engine_is_the_engine_s(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert devices.resolve("cpu", "cuda:0") == "cpu"
+    assert devices.resolve("engine", "cuda:0") == "cuda:0"
+    assert devices.resolve("cuda", "cpu") == "cuda:1", "with torchrun every process has its own"
+    with pytest.raises(RfsError, match="here are cpu, cuda:0, cuda:1"):
+        devices.resolve("cuda:2")
 
 
 def test_a_resumed_run_refuses_other_settings(runner):

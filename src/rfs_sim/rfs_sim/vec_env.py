@@ -86,6 +86,11 @@ class TaskVecEnv:
         self._hand = self.action_spec.slice("hand_target")
         self._observation = self._observe()
 
+    @property
+    def device(self) -> str:
+        """Where the engine's arrays are, as torch names it."""
+        return str(getattr(self.worlds.engine.example, "device", "cpu"))
+
     def reset(self, seed: int, episodes: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
         """Starts an episode in every env.
 

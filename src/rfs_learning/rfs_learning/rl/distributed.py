@@ -88,14 +88,14 @@ class Ranks:
 
     def sums(self, values: dict[str, float]) -> dict[str, float]:
         """`sum` of named numbers."""
-        total = self.sum(torch.tensor(list(values.values()), dtype=torch.float64))
+        total = self.sum(torch.tensor(list(values.values()), dtype=torch.float64, device="cpu"))
         return dict(zip(values, total.tolist(), strict=True))
 
     def of_first(self, values: list[float]) -> list[float]:
         """What process 0 says, in all."""
         if self.alone:
             return values
-        told = torch.tensor(values, dtype=torch.float64)
+        told = torch.tensor(values, dtype=torch.float64, device="cpu")
         dist.broadcast(told, src=0)
         return list(told.tolist())
 

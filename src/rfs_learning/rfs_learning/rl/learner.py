@@ -12,7 +12,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from rfs_core.errors import RfsError
-from rfs_learning.rl import actor_critic
+from rfs_learning.rl import actor_critic, devices
 from rfs_learning.rl.distributed import Ranks
 from rfs_learning.rl.modulated_env import ModulatedEnv
 from rfs_learning.rl.ppo_config import PpoTrainerConfig
@@ -40,6 +40,7 @@ class Learner:
     ) -> None:
         """Everything at step 0, drawn from the seed."""
         self.config, self.layout, self.ranks = config, layout, ranks
+        self.device = device = env.device
         # rsl_rl samples from torch's global generator.
         torch.manual_seed(config.seed)
         observations = env.reset(config.seed, np.arange(env.num_envs))
@@ -51,12 +52,12 @@ class Learner:
             (config.residual_std, *config.residual_std_range),
         )
         if not ranks.alone:
-            actor_critic.distribution(actor).draw = ranks.randn
+            actor_critic.distribution(actor).draw = lambda *shape: ranks.randn(*shape).to(device)
         critic = actor_critic.make_critic(observations, [config.critic_width] * config.critic_layers)
         for model in (actor, critic):
             actor_critic.freeze_normalizer_after(model, config.normalizer_steps // layout.horizon)
         decisions = int(env.max_episode_length)
-        storage = RolloutStorage("rl", env.num_envs, decisions, observations, [env.num_actions])
+        storage = RolloutStorage("rl", env.num_envs, decisions, observations, [env.num_actions], device)
         self.ppo = PPO(
             actor,
             critic,
@@ -73,11 +74,12 @@ class Learner:
             use_clipped_value_loss=False,
             # The rate is adapted here, once per iteration, to a band of the KL.
             schedule="fixed",
+            device=device,
             multi_gpu_cfg=None
             if ranks.alone
             else {"global_rank": ranks.rank, "local_rank": ranks.rank, "world_size": ranks.world},
         )
-        self.scale = ReturnScale(env.num_envs, config.gamma, ranks)
+        self.scale = ReturnScale(env.num_envs, config.gamma, ranks).to(device)
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -93,6 +95,7 @@ class Learner:
     def begin(self) -> None:
         """Start an iteration: every environment starts an episode."""
         self.ranks.same_generator()
+        devices.reseed(self.device)
         self.ppo.train_mode()
         self.ppo.storage.clear()
         self.scale.restart()
@@ -121,10 +124,10 @@ class Learner:
         storage = self.ppo.storage
         advantages = (storage.returns - storage.values).double()
         count, total = self.ranks.sum(
-            torch.stack([torch.tensor(float(advantages.numel())), advantages.sum()])
+            torch.stack([torch.tensor(float(advantages.numel())), advantages.sum().cpu()])
         )
-        mean = total / count
-        deviation = (self.ranks.sum(((advantages - mean) ** 2).sum()) / (count - 1)).sqrt()
+        mean = float(total / count)
+        deviation = float((self.ranks.sum(((advantages - mean) ** 2).sum().cpu()) / (count - 1)).sqrt())
         storage.advantages = ((advantages - mean) / (deviation + 1e-8)).float()
 
     def update(self, iteration: int) -> dict[str, float]:
@@ -201,11 +204,13 @@ class Learner:
 
     def _draw_as_one(self, before: Tensor) -> None:
         """Leave the generator as one process would that learned from the joint batch: rsl_rl shuffles it, and
-        draws a sample of every minibatch that it does not use.
+        draws a sample of every minibatch that it does not use. On a GPU both have a generator of their own.
 
         Args:
             before: state of the generator before the update.
         """
+        if self.device != "cpu":
+            return
         ppo = self.ppo
         decisions = ppo.storage.num_envs * ppo.storage.num_transitions_per_env * self.ranks.world
         minibatch = decisions // ppo.num_mini_batches

@@ -42,7 +42,7 @@ class GivenSteering:
 
     def __call__(self, observation: Tensor, noise: Tensor) -> Steering:
         """See `rfs_learning.modulation.Modulation`; the policy pads its batch, so does this."""
-        z = torch.zeros(len(noise), self.layout.size)
+        z = torch.zeros(len(noise), self.layout.size, device=noise.device)
         z[: len(self.z)] = self.z
         return self.layout.decode(z, noise)
 
@@ -75,7 +75,7 @@ class ModulatedEnv(RslVecEnv):  # type: ignore[misc]
         """Wrap `env`.
 
         Args:
-            policy: the base policy; its own modulation is not used.
+            policy: the base policy; its own modulation is not used. Where it is, all tensors are.
             gamma: discount per decision.
             base_a0: a_0 where it is not steered: drawn from N(0, I) by torch's global generator, or 0.
             critic_sees_time: add the elapsed share of the episode to what is privileged. Right where the time
@@ -100,8 +100,8 @@ class ModulatedEnv(RslVecEnv):  # type: ignore[misc]
         self.num_envs = env.num_envs
         self.num_actions = layout.size
         self.max_episode_length = -(-env.max_episode_steps // layout.horizon)
-        self.episode_length_buf = torch.zeros(env.num_envs, dtype=torch.long)
-        self.device = "cpu"
+        self.device = policy.device
+        self.episode_length_buf = torch.zeros(env.num_envs, dtype=torch.long, device=self.device)
         self.draw: Callable[..., Tensor] = torch.randn
         """Draws a_0 where it is not steered."""
         self.cfg: dict[str, Any] = {"task": env.task, "steering": layout.to_dict()}
@@ -118,7 +118,7 @@ class ModulatedEnv(RslVecEnv):  # type: ignore[misc]
     def reset(self, seed: int, episodes: NDArray[np.int64]) -> TensorDict:
         """Start environment i on episode `episodes[i]` of `seed`."""
         self._observation = self.env.reset(seed, episodes)
-        self.episode_length_buf = torch.zeros(self.num_envs, dtype=torch.long)
+        self.episode_length_buf = torch.zeros_like(self.episode_length_buf)
         return self.get_observations()
 
     def get_observations(self) -> TensorDict:
@@ -137,17 +137,21 @@ class ModulatedEnv(RslVecEnv):  # type: ignore[misc]
         privileged = self._privileged()
         final_privileged = result.log.get("final_privileged", privileged)
         length = self.episode_length_buf + 1
-        self.episode_length_buf = torch.where(torch.from_numpy(ended), 0, length)
+        done = self._tensor(ended)
+        self.episode_length_buf = torch.where(done, 0, length)
         extras = {
-            "time_outs": torch.from_numpy(np.asarray(result.truncated, np.float32)),
+            "time_outs": self._tensor(np.asarray(result.truncated, np.float32)),
             "final": self._groups(result.final_observation, final_privileged, length),
-            "executed": torch.from_numpy(executed.sum(axis=1).astype(np.float32)),
+            "executed": self._tensor(executed.sum(axis=1).astype(np.float32)),
             "success": np.asarray(result.success, bool),
             "output": output,
             "log": {},
         }
         observations = self._groups(self._observation, privileged, self.episode_length_buf)
-        return observations, torch.from_numpy(reward.astype(np.float32)), torch.from_numpy(ended), extras
+        return observations, self._tensor(reward.astype(np.float32)), done, extras
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
 
     def _unsteered(self) -> NDArray[np.float32]:
         shape = (self.num_envs, self.layout.horizon, self.layout.action_size)
@@ -176,7 +180,7 @@ class ModulatedEnv(RslVecEnv):  # type: ignore[misc]
         if privileged is not None:
             # As with the policy's observation: one world that blows up must not spoil a normaliser.
             bounded = np.clip(np.asarray(privileged, np.float32), -_LARGEST_PRIVILEGED, _LARGEST_PRIVILEGED)
-            seen.append(torch.from_numpy(bounded))
+            seen.append(self._tensor(bounded))
         if self._critic_sees_time:
             seen.append((length.float() / self.max_episode_length)[:, None])
         if seen:

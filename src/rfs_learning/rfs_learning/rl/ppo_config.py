@@ -11,9 +11,10 @@ from rfs_learning.modulation import A0_MODES
 from rfs_learning.steering import MODULATIONS, OVER
 
 MAY_CHANGE_ON_RESUME = (
-    "run_dir", "base_checkpoint", "name", "resume", "budget", "threads", "final_episodes"
+    "run_dir", "base_checkpoint", "name", "resume", "budget", "threads", "final_episodes", "device"
 )  # fmt: skip
-"""Fields that do not change the weights. The base checkpoint is compared by its id, not by its path."""
+"""Fields that do not change the weights, rounding aside. The base checkpoint is compared by its id, not its
+path."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +40,9 @@ class PpoTrainerConfig:
     num_envs: int = param(256, doc="Environments side by side", low=1, high=65536)
     physics_dt: float = param(0.01, doc="Step of the physics", unit="s", low=0.0005, high=0.05)
     disturbance: float = param(1.0, doc="Strength of the disturbances; 1: the task's", low=0.0, high=100.0)
+    device: str = param(
+        "cpu", doc="Where networks and rollouts are: cpu, cuda, cuda:0 ..., or engine: where its arrays are"
+    )
     threads: int = param(1, doc="Threads of torch and of the physics", low=1, high=64)
 
     noise_clip: float = param(2.5, doc="Largest |a_0| of a steered value", low=0.01, high=10.0)

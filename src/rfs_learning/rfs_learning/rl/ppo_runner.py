@@ -28,7 +28,7 @@ from rfs_learning import camera_options, checkpoint, container, training_state
 from rfs_learning.checkpoint import Checkpoint, CheckpointError
 from rfs_learning.flow import architecture_from_dict, values_left_out
 from rfs_learning.policy import Policy
-from rfs_learning.rl import actor_critic
+from rfs_learning.rl import actor_critic, devices
 from rfs_learning.rl.counters import Counters, Rollout
 from rfs_learning.rl.diagnostics import SATURATED, measure, measure_switches, noise_norm, residual_share
 from rfs_learning.rl.distributed import Ranks
@@ -105,7 +105,8 @@ class PpoRunner:
                 f"modulation {config.modulation!r} over {config.over!r} leaves nothing to train: choose "
                 f"residual, noise or both; `ros2 run rfs_learning evaluate` measures the base policy alone"
             )
-        self._base_policy = Policy.from_checkpoint(self.base, a0=config.base_a0)
+        self.device = devices.resolve(config.device, str(getattr(env, "device", "cpu")))
+        self._base_policy = self._policy(self.base)
         self.env = ModulatedEnv(
             env,
             self._base_policy,
@@ -201,6 +202,9 @@ class PpoRunner:
         self._save_state()
         return folder
 
+    def _policy(self, policy: Checkpoint) -> Policy:
+        return Policy.from_checkpoint(policy, a0=self.config.base_a0, device=self.device)
+
     def _share_episodes(self, env: VecEnv) -> None:
         """See to it that the processes play different episodes, those that one process would play."""
         if not hasattr(env, "autoreset_stride"):
@@ -274,11 +278,11 @@ class PpoRunner:
     ) -> None:
         problem = self._guard.remember(
             observation=physical,
-            z=z.numpy(),
+            z=z.cpu().numpy(),
             chunk=extras["output"].a,
-            reward=reward.numpy(),
+            reward=reward.cpu().numpy(),
             # Not where an episode ended: a simulation that blew up is an end like others.
-            next_observation=np.where(done.numpy()[:, None], 0.0, self.env.observation),
+            next_observation=np.where(done.cpu().numpy()[:, None], 0.0, self.env.observation),
         )
         if problem:
             self._stop(problem)
@@ -312,7 +316,7 @@ class PpoRunner:
             counters.evaluated_at = counters.step
             now = self.checkpoint()
             if self._ranks.first:
-                policy, seed = Policy.from_checkpoint(now, a0=config.base_a0), config.seed + _EVALUATION_SEED
+                policy, seed = self._policy(now), config.seed + _EVALUATION_SEED
                 figures = yield from measure(
                     policy, self.layout, self.env.env, seed, config.evaluation_episodes
                 )
@@ -361,7 +365,7 @@ class PpoRunner:
         best = checkpoint.load(self.best_path)
         figures: dict[str, Any] = {}
         if self.config.final_episodes:
-            policy = Policy.from_checkpoint(best, a0=self.config.base_a0)
+            policy = self._policy(best)
             seed, env = self.config.seed + _FINAL_SEED, self.env.env
             figures = yield from measure_switches(
                 policy,
