@@ -46,6 +46,7 @@ from rfs_ros.launching import (
     refuse_unknown_arguments,
     refuse_unknown_nodes,
     robot_file,
+    room_for_images,
     text,
 )
 
@@ -272,7 +273,9 @@ def bring_up(context):
     )
     drivers = [] if simulated else [robot_and_drivers(given, asked, run_dir, plugged)]
     world = [each for each in (sim, camera) if each is not None]
+    images = points or not simulated or given["camera"] == "true"
     return [
+        *(room_for_images(context.environment) if record and images else []),
         *end_with(manager, *world, gate),
         *bring_up_policy(policy),
         *world,

@@ -11,11 +11,23 @@ from pathlib import Path
 from typing import TypeVar
 
 import yaml
-from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument,
+    GroupAction,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+)
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.parameter_descriptions import ParameterValue
 
 Number = TypeVar("Number", int, float)
+
+TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
+ORDINARY_TRANSPORTS = "LARGE_DATA"
+"""What `activate` sets."""
+ROOMY_TRANSPORTS = "LARGE_DATA?max_msg_size=1MB&sockets_size=4MB"
+"""The same with room for small messages beside images: src/rfs_data/README.md, "What it costs"."""
 
 
 def text(value: object) -> ParameterValue:
@@ -119,6 +131,17 @@ def included(path: Path, arguments: Mapping[str, str]) -> GroupAction:
     source = PythonLaunchDescriptionSource(str(path))
     include = IncludeLaunchDescription(source, launch_arguments=list(arguments.items()))
     return GroupAction([include], scoped=True, forwarding=False)
+
+
+def room_for_images(environment: Mapping[str, str]) -> list[SetEnvironmentVariable]:
+    """Transports with which nodes that are started afterwards lose no small messages beside images.
+
+    Args:
+        environment: of the launch; whoever has chosen transports, or another middleware's, keeps them.
+    """
+    if environment.get(TRANSPORTS, ORDINARY_TRANSPORTS) != ORDINARY_TRANSPORTS:
+        return []
+    return [SetEnvironmentVariable(TRANSPORTS, ROOMY_TRANSPORTS)]
 
 
 def fail(sentence: str) -> OpaqueFunction:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,17 @@ def test_the_file_of_an_emulated_robot_is_not_one_for_a_robot(tmp_path):
 def test_fail_raises_its_sentence_when_it_is_executed():
     with pytest.raises(RuntimeError, match="the hand is gone"):
         launching.fail("the hand is gone").execute(LaunchContext())
+
+
+@pytest.mark.parametrize(
+    ("before", "afterwards"),
+    [("", launching.ROOMY_TRANSPORTS), ("LARGE_DATA", launching.ROOMY_TRANSPORTS), ("UDPv4", "UDPv4")],
+)
+def test_images_get_room_in_shared_memory_unless_transports_were_chosen(monkeypatch, before, afterwards):
+    monkeypatch.setenv(launching.TRANSPORTS, before)  # and puts it back
+    if not before:
+        del os.environ[launching.TRANSPORTS]
+    context = LaunchContext()
+    for action in launching.room_for_images(context.environment):
+        action.visit(context)
+    assert os.environ["FASTDDS_BUILTIN_TRANSPORTS"] == afterwards
