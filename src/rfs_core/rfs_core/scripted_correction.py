@@ -40,6 +40,12 @@ class ScriptedConfig:
     foresight_s: float = param(
         0.15, doc="How far ahead it sees the hand go as it goes.", unit="s", low=0.0, high=1.0
     )
+    set_down_gain: float = param(
+        0.1, doc="The same with a held object: a policy that sees it wrongly pulls back.", low=0.0, high=2.0
+    )
+    set_down_foresight_s: float = param(
+        0.3, doc="How far ahead it sees a held object go.", unit="s", low=0.0, high=1.0
+    )
     squeeze_below: float = param(
         0.02, doc="Palm this near above the grasp: it presses the fingers together.", unit="m"
     )
@@ -83,6 +89,8 @@ class ScriptedHuman:
             )
         self.config, self._bound, self._rng = config, bound_position, rng
         self._grasps = task == "grasp"
+        self._gain = config.gain if self._grasps else config.set_down_gain
+        self._foresight_s = config.foresight_s if self._grasps else config.set_down_foresight_s
         self._seen: deque[Sight] = deque()
         self._start: Sight | None = None
 
@@ -99,7 +107,7 @@ class ScriptedHuman:
         noise = self.config.noise * self._rng.standard_normal((2, 3))
         thing, goal = seen.object.position[0] + noise[0], seen.goal + noise[1]
         speed = (seen.palm.position[0] - before.palm.position[0]) / (seen.at_s - before.at_s)
-        ahead = seen.palm.position[0] + self.config.foresight_s * speed
+        ahead = seen.palm.position[0] + self._foresight_s * speed
         axes = self._grasp(seen, ahead, thing) if self._grasps else self._set_down(seen, ahead, thing, goal)
         return Reading(sight.at_s, axes)
 
@@ -129,5 +137,5 @@ class ScriptedHuman:
         """Deflections that move the palm against an error, sideways. Shape: (2,)"""
         if np.linalg.norm(error) < self.config.tolerance:
             return np.zeros(2)
-        pushed: Array = np.clip(self.config.gain * error / max(self._bound, 1e-6), -1.0, 1.0)
+        pushed: Array = np.clip(self._gain * error / max(self._bound, 1e-6), -1.0, 1.0)
         return pushed
