@@ -196,16 +196,16 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.losers_budget and arguments.losers_budget > 1:
             failed += make(matrix.losers(arguments.losers_budget), executor, arguments.stages, tell)
     results = write_report(arguments.out, report, not arguments.no_figures)
+    for outcome in failed:
+        print(
+            f"benchmark: {outcome.job.folder} failed: {outcome.error}; see {outcome.job.log}", file=sys.stderr
+        )
     if not results:
         raise BenchmarkError(f"{arguments.out}: no cell has a result yet")
     print("\n".join(table.success_table(table.groups(results))))
     print(f"report: {report / 'benchmark.html'}, {report / 'benchmark.md'}, {report / 'benchmark.csv'}")
     if arguments.publish is not None:
         publish(results, report, arguments.publish)
-    for outcome in failed:
-        print(
-            f"benchmark: {outcome.job.folder} failed: {outcome.error}; see {outcome.job.log}", file=sys.stderr
-        )
     return 1 if failed else 0
 
 
