@@ -40,7 +40,7 @@ from rfs_core.staleness import NS_PER_S, Now, Order, SteadyStamps, age_problem, 
 WATCH_S = 0.01
 """Time between two calls of `Gate.watch` with a timer, s."""
 
-_NEXT_STEP = 0.9
+_NEXT_STEP = 0.8
 """Control steps between two steps of actions at least: what came late does not make all that follow late."""
 
 __all__ = [
@@ -266,7 +266,8 @@ class Gate:
         return self._doubt(f"no complete measured state for {silent:.0f} ms: {problem}", now)
 
     def watch(self, now: Now) -> list[Command]:
-        """With "timer", between ticks: hold before something is too old at the next look."""
+        """With "timer", between ticks: hold before something is too old at the next look; a tick for an
+        action that came too early to be executed at once."""
         motion = self._motion
         if self._by_state or motion is None:
             return []
@@ -275,7 +276,7 @@ class Gate:
         problem = self._measured.stale_problem(soon_ns, self._stale_state_ns + 1)
         if not problem and motion.idle and motion.observed_ns is not None:
             problem = self._starvation(soon_ns - motion.observed_ns, self._stale_observation_ns + 1)
-        return self._doubt(problem, now) if problem else []
+        return self._doubt(problem, now) if problem else self._begin_at_once(now)
 
     def _due_ticks(self, stream: str, stamp_ns: int, now: Now) -> list[Command]:
         """Commands of the ticks that a new measured sample completes."""
@@ -343,9 +344,10 @@ class Gate:
 
     def _begin_at_once(self, now: Now) -> list[Command]:
         """With "timer": a tick now, for an action that nothing is left to execute before."""
-        assert self._motion is not None
-        since_ns = None if self._stepped_ns is None else now.steady_ns - self._stepped_ns
-        if not self._motion.exhausted or (since_ns is not None and since_ns < _NEXT_STEP * self._dt_ns):
+        motion, stepped_ns = self._motion, self._stepped_ns
+        if motion is None or motion.idle or not motion.exhausted:
+            return []
+        if stepped_ns is not None and now.steady_ns - stepped_ns < _NEXT_STEP * self._dt_ns:
             return []
         self._stamps.observe(now)
         return self._tick(now.steady_ns, now.ros_ns, now)
@@ -384,8 +386,8 @@ class Gate:
         if problem:
             return self._doubt(problem, now)
         waited, motion.waiting = motion.waiting, True
-        if self._by_state and not waited:
-            # In lock-step the world waits for the action of this tick.
+        if not waited:
+            # In lock-step the world waits for the action of this tick; with a timer it is executed on arrival.
             return []
         self.statistics.starved += 1
         return self._guarded(*motion.keep(palm.value), palm.value, now)

@@ -502,10 +502,12 @@ def test_observation_age_is_reported_in_robot_time(bench):
 def test_with_a_timer_an_action_that_is_waited_for_is_executed_when_it_comes_and_then_at_every_tick(bench):
     b = bench(tick_source="timer").armed()
     commands = b.act(a_b=b.chunk(dx=0.01)) + [command for _ in range(3) for command in b.step()]
-    # Two steps of the chunk, then the target is kept: the drivers' deadline is 150 ms.
+    # Two steps of the chunk, a tick that waits for the next one, then the target is kept: the drivers hold by
+    # themselves after 150 ms.
     xs = np.array([x_of(command) for command in commands]) - b.home.position[0, 0]
-    np.testing.assert_allclose(xs, [0.01, 0.02, 0.02, 0.02], atol=1e-9)
-    assert b.gate.statistics.starved == 2
+    np.testing.assert_allclose(xs, [0.01, 0.02, 0.02], atol=1e-9)
+    assert b.gate.statistics.starved == 1
+    assert [command.stamp_ns - commands[0].stamp_ns for command in commands] == [0, 50 * MS, 150 * MS]
 
 
 def test_with_a_timer_an_action_waits_for_the_steps_before_it(bench):
@@ -519,22 +521,26 @@ def test_with_a_timer_an_action_waits_for_the_steps_before_it(bench):
     assert x_of(command) == pytest.approx(b.home.position[0, 0])
 
 
-def test_with_a_timer_an_action_is_never_executed_sooner_than_45_ms_after_the_step_before(bench):
+def test_with_a_timer_an_action_is_never_executed_sooner_than_40_ms_after_the_step_before(bench):
     b = bench(tick_source="timer").armed()
     b.act()
     b.step()
-    b.at += 44 * MS
+    b.at += 39 * MS
     b.states()
     assert b.act() == []
+    assert b.gate.watch(b.now) == []
     b.at += MS
     b.states()
-    assert len(b.act()) == 1
+    assert len(b.gate.watch(b.now)) == 1
+    # Nothing is left to begin: looks between ticks do nothing.
+    b.at += 45 * MS
+    b.states()
+    assert b.gate.watch(b.now) == []
 
 
 def test_with_a_timer_that_catches_up_no_two_steps_come_at_once(bench):
     b = bench(tick_source="timer").armed()
-    b.act(a_b=b.chunk(dx=0.01))
-    assert len(b.step()) == 1
+    assert len(b.act(a_b=b.chunk(dx=0.01))) == 1
     assert b.step(24 * MS) == []
     assert len(b.step(MS)) == 1
 
@@ -598,9 +604,9 @@ def test_with_a_timer_a_look_does_not_hold_while_an_accepted_action_waits_for_it
     b.states()
     b.act(observation_stamp_ns=observed)
     b.step()
-    b.at += 44 * MS
+    b.at += 39 * MS
     b.states()
-    # 192 ms old, and the step before is 44 ms ago: it waits.
+    # 187 ms old, and 197 ms at the next look, and the step before is 39 ms ago: it waits.
     assert b.act(observation_stamp_ns=observed + 2 * MS) == []
     assert b.gate.watch(b.now) == []
     assert b.gate.mode is Mode.ACTIVE

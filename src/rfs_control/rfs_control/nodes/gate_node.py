@@ -75,7 +75,9 @@ class GateNode(Node):
         ticks = control_clock(self) if by_timer else steady
         self._grid = self.create_timer(self.gate.spec.control_dt, self._on_tick, clock=ticks)
         if by_timer:
-            self.create_timer(WATCH_S, lambda: self._send(self.gate.watch(self._now())), clock=ticks)
+            self.create_timer(
+                WATCH_S, lambda: self._between_ticks(lambda: self.gate.watch(self._now())), clock=ticks
+            )
         self.create_timer(_DIAGNOSE_S, self._diagnose, clock=steady)
         self._report()
 
@@ -121,10 +123,7 @@ class GateNode(Node):
         except RfsError as error:
             self._send(self.gate.refuse_action(str(error), now))
         else:
-            ticks = self.gate.statistics.ticks
-            self._send(self.gate.policy_action(_action(message), now))
-            if self._time is not None and self.gate.statistics.ticks != ticks:
-                self._grid.reset()  # it was executed at once; its next step is due a control step later
+            self._between_ticks(lambda: self.gate.policy_action(_action(message), now))
 
     def _on_correction(self, message: CorrectionMsg) -> None:
         now = self._now()
@@ -147,6 +146,13 @@ class GateNode(Node):
             self._arm = self.create_service(
                 Trigger, "safety/arm", lambda _, answer: self._answer(self.gate.arm, answer)
             )
+
+    def _between_ticks(self, event: Callable[[], list[Command]]) -> None:
+        """An event that may be a tick by itself: with a timer, the next one is due a control step later."""
+        ticks = self.gate.statistics.ticks
+        self._send(event())
+        if self._time is not None and self.gate.statistics.ticks != ticks:
+            self._grid.reset()
 
     def _count_publishers(self) -> None:
         commanders = max(self.count_publishers(p.topic_name) for p in (self._arm_target, self._hand_target))
