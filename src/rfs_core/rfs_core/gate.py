@@ -387,7 +387,7 @@ class Gate:
             return self._doubt(problem, now)
         waited, motion.waiting = motion.waiting, True
         if not waited:
-            # In lock-step the world waits for the action of this tick; with a timer it is executed on arrival.
+            # In lock-step the world waits for this action; with a timer it is executed when it comes.
             return []
         self.statistics.starved += 1
         return self._guarded(*motion.keep(palm.value), palm.value, now)
