@@ -20,6 +20,9 @@ from rfs_sim.vec_env import make_env
 
 Array = NDArray[np.float64]
 
+PHYSICS_DT = 0.005
+"""s: what a box does between hand and kerb depends on the step; its demonstrations are made at this one."""
+
 
 def play(
     config: PushGraspDemonstratorConfig, episodes: int, seed: int
@@ -30,7 +33,7 @@ def play(
         What it saw with the box upright and its hand open near by (M, O), success (N,), and the offset of
         where it pinched (N, 2).
     """
-    env = make_env("push_grasp", episodes, autoreset=False)
+    env = make_env("push_grasp", episodes, autoreset=False, physics_dt=PHYSICS_DT)
     demonstrator = PushGraspDemonstrator(episodes, config)
     observation = env.reset(seed)
     demonstrator.reset(seed, np.arange(episodes))
