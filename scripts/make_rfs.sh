@@ -2,7 +2,8 @@
 # Make checkpoints/TASK_rfs.safetensors anew: the benchmark's RFS cell, evaluation, publication.
 #   scripts/make_rfs.sh TASK [CONTROL STEPS, default: the benchmark's] [FOLDER, default runs/TASK_rfs]
 # Five to fifteen minutes on an idle core. Interrupted, the same command goes on. The figures go into the
-# checkpoint's header. (grasp_rfs is made by make_grasp_rfs.sh, with more steps.)
+# checkpoint's header. Power and pinch are steered over the hand. (grasp_rfs is made by make_grasp_rfs.sh, with
+# more steps.)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 set +u
@@ -12,10 +13,14 @@ set -u
 task="${1:?name a task, such as stack}"
 budget="${2:-}"
 run="${3:-runs/${task}_rfs}"
+case "$task" in
+power | pinch) method=rfs_hand ;;
+*) method=rfs ;;
+esac
 
-ros2 run rfs_learning benchmark --tasks "$task" --methods rfs --seeds 0 --workers 1 --stages run \
+ros2 run rfs_learning benchmark --tasks "$task" --methods "$method" --seeds 0 --workers 1 --stages run \
     ${budget:+--budget "$budget"} --no-figures --out "$run"
-checkpoint="$run/$task/rfs/seed_0/train/checkpoints/best.safetensors"
+checkpoint="$run/$task/$method/seed_0/train/checkpoints/best.safetensors"
 
 # Episodes of another seed than those that trained and chose it. "fine" is the same at half the physics step.
 evaluate() {
