@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -19,19 +18,19 @@ PATIENCE_S = 120.0
 """Wall time: bounds waiting on a machine that others use, promises nothing."""
 
 
-def leftovers() -> set[str]:
-    """Temporary files of launch."""
-    return {path.name for path in Path(tempfile.gettempdir()).glob("launch_params_*")}
-
-
 @pytest.mark.timeout(3600)
-def test_the_deployment_ends_well_whenever_ctrl_c_comes(promised, deploy, gentle_checkpoint):
+def test_the_deployment_ends_well_whenever_ctrl_c_comes(
+    promised, deploy, gentle_checkpoint, tmp_path, monkeypatch
+):
     promise = promised(
         "Ctrl-C at a random moment of deploy.launch.py",
         "exit code 0, every process gone, no temporary files",
         "whole stack in simulation, processes found by their environment",
     )
-    rng, before = np.random.default_rng(0), leftovers()
+    temporary = tmp_path / "temporary"  # of these deployments alone
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    rng = np.random.default_rng(0)
     for _ in range(cases(2, 20)):
         deployment = deploy(checkpoint=gentle_checkpoint, episodes=200)
         moment = rng.choice(["process started", "waiting for", "episode 0 (1 of 200)"])
@@ -42,11 +41,8 @@ def test_the_deployment_ends_well_whenever_ctrl_c_comes(promised, deploy, gentle
         promise.case()
         promise.check(code == 0, f"{moment}: exit code {code}\n{deployment.output()[-2000:]}")
         promise.check(not deployment.processes(), f"{moment}: left: {deployment.processes()}")
-    # Other tests may run beside this one: what they made meanwhile may be there for a moment.
-    deadline = time.monotonic() + PATIENCE_S
-    while leftovers() - before and time.monotonic() < deadline:
-        time.sleep(0.2)
-    promise.check(not leftovers() - before, f"left: {leftovers() - before}")
+    left = [path.name for path in temporary.iterdir()]
+    promise.check(not left, f"left: {left}")
     promise.kept(2)
 
 
