@@ -131,6 +131,26 @@ def test_eq_11_divides_by_mean_q_with_a_floor_and_has_the_printed_form():
         assert float(figures["actor/imitation"]) == pytest.approx(imitation, rel=1e-5)
 
 
+@pytest.mark.parametrize("modulation", ["both", "noise", "residual"])
+def test_a_decision_that_was_drawn_twice_counts_twice(modulation):
+    # As printed, Eq. 11 is a mean over the batch: that of decisions 0, 0, 1 is a third of 2 L(0) + L(1).
+    settings = {"normalize_q": False, "modulation": modulation, "noise_bc": 0.3, "base_a0": "zero"}
+    td3 = make(**settings)
+    with torch.no_grad():  # away from the zero initialisation, so that decisions differ
+        for parameter in td3.actor.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+    parameters = list(td3.actor.parameters())
+
+    def loss_and_gradient(*rows):
+        loss, _ = td3.actor_loss(td3.replay.take(torch.tensor(rows)), torch.Generator())
+        return [loss.detach(), *torch.autograd.grad(loss, parameters)]
+
+    both, first, second = loss_and_gradient(0, 1, 0), loss_and_gradient(0), loss_and_gradient(1)
+    assert abs(first[0] - second[0]) > 1e-3
+    for got, one, other in zip(both, first, second, strict=True):
+        torch.testing.assert_close(got, (2 * one + other) / 3, atol=1e-6, rtol=1e-4)
+
+
 @pytest.mark.parametrize("what", ["composed", "residual", "residual_and_base"])
 def test_the_critic_sees_what_it_is_told_to(what):
     o, a_b, a = torch.zeros(1, 1), torch.tensor([[[1.0], [2.0]]]), torch.tensor([[[1.5], [2.0]]])

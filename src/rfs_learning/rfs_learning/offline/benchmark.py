@@ -27,6 +27,7 @@ from rfs_learning import checkpoint
 from rfs_learning.checkpoint import Checkpoint
 from rfs_learning.container import write_atomic
 from rfs_learning.critic import follow
+from rfs_learning.memory import keep_freed_memory
 from rfs_learning.networks import multi_layer_perceptron
 from rfs_learning.offline import iql, td3bc
 from rfs_learning.offline.iql import IqlConfig
@@ -94,7 +95,7 @@ class Plain:
         """One update of the critics, every other time one of the actor."""
         twin, config, replay = self._twin, self._twin.config, self._twin.replay
         batch = replay.draw(config.batch_size, generator)
-        at = replay.at[batch.rows]
+        at = batch.at
         o, o_next = twin.features[at], twin.features[at + 1]
         a = ((batch.a - replay.mean) / replay.std).flatten(1)
         with torch.no_grad():
@@ -131,6 +132,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="file for the figures")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
+    keep_freed_memory()  # as in training
     base = base_of(checkpoint.load(arguments.checkpoint))
     data = made_up(base)
     torch.manual_seed(0)

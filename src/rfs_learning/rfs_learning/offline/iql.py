@@ -102,7 +102,7 @@ class Iql:
 
     def losses(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Losses and figures by name."""
-        config, replay, at = self.config, self.replay, self.replay.at[batch.rows]
+        config, replay, at = self.config, self.replay, batch.at
         o, o_next = self._features[at], self._features[at + 1]
         now, after = self._with_time(o, batch.time[:, 0]), self._with_time(o_next, batch.time[:, 1])
         seen = critic_input("composed", now, batch.a_b, batch.a, replay.mean, replay.std, replay.bound)

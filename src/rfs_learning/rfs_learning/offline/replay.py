@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +19,8 @@ from rfs_learning.policy import Policy
 from rfs_learning.steering import SteeringLayout, base_of
 
 _CHUNK = 4096
+_PUSHED = 256
+"""Rows that are integrated together: what a layer makes of them stays in the processor's cache."""
 _SAME_ACTION = 1e-3
 """Largest |Push(o, a_0) - a_b| in standard deviations of the actions at which a_0 counts as that of a_b;
 float32 on another processor makes 1e-5."""
@@ -30,29 +31,59 @@ _OBSERVATION_FLOOR = 0.1
 varied in a few episodes must not be blown up."""
 
 
-class Batch(NamedTuple):
-    """B decisions. Actions in physical units."""
+class Batch:
+    """B decisions, of which only what is asked for is looked up. Actions in physical units."""
 
-    rows: Tensor
-    """Which decisions. Shape: (B,)."""
-    o: Tensor
-    """Features of the observation, as the policy's modulation sees them. Shape: (B, F)."""
-    context: Tensor
-    """For `FrozenPush`. Shape: (B, width)."""
-    a_0: Tensor
-    """Shape: (B, H, A), like a_b and a."""
-    a_b: Tensor
-    a: Tensor
-    """Executed."""
-    residual: Tensor
-    """a_r = a - a_b, mean over the executed steps, in shares of its bound within -1 ... 1. Shape: (B, A)."""
-    reward: Tensor
-    """Of the chunk, scaled. Shape: (B,), like discount."""
-    discount: Tensor
-    o_next: Tensor
-    context_next: Tensor
-    time: Tensor
-    """Elapsed share of the longest episode, now and next. Shape: (B, 2)."""
+    def __init__(self, replay: Replay, rows: Tensor) -> None:
+        """`rows`: which decisions. Shape: (B,)."""
+        self._replay, self.rows = replay, rows
+        self.at = replay.at[rows]
+        """Rows of the observations; what followed is in the next ones. Shape: (B,)."""
+
+    @property
+    def context(self) -> Tensor:
+        """For `FrozenPush`. Shape: (B, width)."""
+        return self._replay.context[self.at]
+
+    @property
+    def context_next(self) -> Tensor:
+        """The same of what followed. Shape: (B, width)."""
+        return self._replay.context[self.at + 1]
+
+    @property
+    def a_0(self) -> Tensor:
+        """Shape: (B, H, A), like a_b and a."""
+        return self._replay.a_0[self.rows]
+
+    @property
+    def a_b(self) -> Tensor:
+        """Base action."""
+        return self._replay.a_b[self.rows]
+
+    @property
+    def a(self) -> Tensor:
+        """Executed."""
+        return self._replay.a[self.rows]
+
+    @property
+    def residual(self) -> Tensor:
+        """a_r = a - a_b, mean over the executed steps, in shares of its bound, -1 to 1. Shape: (B, A)."""
+        return self._replay.residual[self.rows]
+
+    @property
+    def reward(self) -> Tensor:
+        """Of the chunk, scaled. Shape: (B,), like discount."""
+        return self._replay.reward[self.rows]
+
+    @property
+    def discount(self) -> Tensor:
+        """Of the value of what followed."""
+        return self._replay.discount[self.rows]
+
+    @property
+    def time(self) -> Tensor:
+        """Elapsed share of the longest episode, now and next. Shape: (B, 2)."""
+        return self._replay.time[self.rows]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,21 +177,7 @@ class Replay:
 
     def take(self, rows: Tensor) -> Batch:
         """These decisions."""
-        at = self.at[rows]
-        return Batch(
-            rows,
-            self.seen[at],
-            self.context[at],
-            self.a_0[rows],
-            self.a_b[rows],
-            self.a[rows],
-            self.residual[rows],
-            self.reward[rows],
-            self.discount[rows],
-            self.seen[at + 1],
-            self.context[at + 1],
-            self.time[rows],
-        )
+        return Batch(self, rows)
 
     def _residual(self, data: OfflineData) -> Tensor:
         mask = torch.from_numpy(data.mask).float()[..., None]
@@ -205,8 +222,8 @@ class Replay:
     @torch.no_grad()
     def push(self, context: Tensor, a_0: Tensor) -> Tensor:
         """a_b of many rows, in blocks. Shape: context (N, width), a_0 (N, H, A) -> (N, H, A)."""
-        starts = range(0, len(a_0), _CHUNK)
-        return torch.cat([self.frozen.push(context[i : i + _CHUNK], a_0[i : i + _CHUNK]) for i in starts])
+        blocks = zip(torch.split(context, _PUSHED), torch.split(a_0, _PUSHED), strict=True)
+        return torch.cat([self.frozen.push(*block) for block in blocks])
 
     def _noise(self, data: OfflineData, missing: str) -> tuple[Tensor, NoiseFacts]:
         a_0 = torch.from_numpy(data.a_0).clone()

@@ -28,6 +28,7 @@ from rfs_data import offline as data_sets
 from rfs_data.offline import OfflineData
 from rfs_learning import checkpoint, container, training_state
 from rfs_learning.checkpoint import Checkpoint, CheckpointError
+from rfs_learning.memory import keep_freed_memory
 from rfs_learning.offline.config import MAY_CHANGE_ON_RESUME, OfflineConfig
 from rfs_learning.run_folder import RunFolder
 
@@ -96,6 +97,7 @@ class OfflineRunner:
             if not getattr(config, field):
                 raise OfflineTrainingError(f"{field} is empty; pass it, e.g. -p {field}:=PATH")
         torch.set_num_threads(config.threads)
+        keep_freed_memory()
         self.config = config
         self.command = command if command is not None else shlex.join(sys.argv)
         self._read_base()

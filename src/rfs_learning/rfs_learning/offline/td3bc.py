@@ -167,7 +167,7 @@ class Td3Bc:
 
     def critic_loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Eq. 10."""
-        config, at = self.config, self.replay.at[batch.rows]
+        config, at = self.config, batch.at
         with torch.no_grad():
             o_next = self.features[at + 1]
             noise, residual = actors.decode(self.target_actor, o_next)
@@ -193,9 +193,13 @@ class Td3Bc:
         }
 
     def actor_loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """Eq. 11."""
-        config, at = self.config, self.replay.at[batch.rows]
-        o = self.features[at]
+        """Eq. 11. With a steered a_0, a decision that was drawn twice is worked out once and counts twice."""
+        config = self.config
+        share = torch.full((len(batch.rows),), 1 / len(batch.rows))
+        if self.layout.steers:
+            rows, counts = torch.unique(batch.rows, return_counts=True)
+            batch, share = self.replay.take(rows), counts / len(batch.rows)
+        o = self.features[batch.at]
         noise, residual = actors.decode(self.actor, o)
         if self.layout.steers:
             a_b = self.replay.frozen.push(batch.context, self._full_noise(noise, generator))
@@ -206,27 +210,30 @@ class Td3Bc:
                 a_b = self.replay.frozen.push(batch.context, self._full_noise(noise, generator))
         a = self._compose(a_b, residual)
         q = self.critic.first(self._seen(o, batch.time[:, 0], a_b, a))
+        mean_q = share @ q
         imitation = torch.zeros(())
         if residual.shape[1]:
-            imitation = ((residual - batch.residual[:, self._where]) ** 2).mean()
-        size = q.detach().abs().mean()
+            imitation = share @ ((residual - batch.residual[:, self._where]) ** 2).mean(1)
+        size = share @ q.detach().abs()
         trust = min(1.0, self.updates / config.critic_warmup) if config.critic_warmup else 1.0
         if config.normalize_q:
-            loss = -(trust * config.alpha / size.clamp(min=config.q_floor)) * q.mean() + imitation
+            loss = -(trust * config.alpha / size.clamp(min=config.q_floor)) * mean_q + imitation
         else:
-            loss = -trust * q.mean() + config.lambda_bc * imitation
+            loss = -trust * mean_q + config.lambda_bc * imitation
         figures = {
-            "actor/q": q.detach().mean(),
+            "actor/q": mean_q.detach(),
             "actor/imitation": imitation.detach(),
-            "actor/residual": residual.detach().abs().mean() if residual.shape[1] else torch.zeros(()),
+            "actor/residual": share @ residual.detach().abs().mean(1)
+            if residual.shape[1]
+            else torch.zeros(()),
         }
         if self.layout.steers:
             if config.noise_bc > 0:
                 wanted = torch.zeros_like(noise)
                 if config.noise_bc_target == "recorded":
                     wanted = batch.a_0[..., self._noise_where].flatten(1)
-                loss = loss + config.noise_bc * ((noise - wanted) ** 2).mean()
-            figures["actor/a0_norm"] = noise.detach().norm(dim=1).mean()
+                loss = loss + config.noise_bc * (share @ ((noise - wanted) ** 2).mean(1))
+            figures["actor/a0_norm"] = share @ noise.detach().norm(dim=1)
         return loss, {"actor/loss": loss.detach(), **figures}
 
     # --- parts ---
