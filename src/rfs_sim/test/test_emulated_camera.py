@@ -12,9 +12,10 @@ import pytest
 from rfs_drivers.emulated.camera_link import CameraLink
 from rfs_drivers.errors import EmulatorError
 from rfs_sim import cloud
+from rfs_sim.camera_process import camera_of
 from rfs_sim.driven import DrivenWorld
 from rfs_sim.emulated_config import EmulatedConfig
-from rfs_sim.nodes.emulated_camera import EmulatedCamera, camera_of
+from rfs_sim.nodes.emulated_camera import EmulatedCamera
 
 PATIENCE_S = 60.0
 

@@ -1,39 +1,34 @@
-"""The emulated robot's camera: colour and depth of the world, over the cable of an emulated RealSense.
+"""The camera of the emulated robot: an emulated RealSense that shows the world to its driver.
 
-Painting takes longer than a cycle of the arm, so it has a thread of its own; what it is too slow for is not
-shown, as by a camera that drops frames. Stamps are robot time.
+Pictures are made in a process of their own (`rfs_sim.camera_process`); the arm's thread only hands over
+positions, and never waits. Stamps are robot time.
 """
 
 from __future__ import annotations
 
+import json
 import queue
+import subprocess
+import sys
 import threading
+from typing import Any
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from rfs_drivers.emulated.camera_link import CameraFeed, CameraSpec
-from rfs_sim import cloud
+from rfs_drivers.errors import EmulatorError
+from rfs_sim import camera_process
 from rfs_sim.driven import DrivenWorld
 from rfs_sim.emulated_config import EmulatedConfig
-from rfs_sim.render import ScenePainter, Snapshot
 
-SERIAL = "EMULATED0001"
 _JOIN_S = 5.0
-_FIRST_S = 60.0
-_CONTROL_HZ = 20
 
 Shot = tuple[mujoco.MjModel, NDArray[np.float64], float]
 
 
-def camera_of(model: mujoco.MjModel, config: EmulatedConfig) -> cloud.Camera:
-    """The camera that is emulated."""
-    return cloud.Camera.of_model(model, config.camera_name, config.camera_width, config.camera_height)
-
-
 class EmulatedCamera:
-    """Feeds images while somebody reads."""
+    """Feeds what is to be shown to the process that makes the pictures."""
 
     def __init__(self, config: EmulatedConfig, world: DrivenWorld) -> None:
         """
@@ -45,66 +40,70 @@ class EmulatedCamera:
             EmulatorError: something else stands at the cable's end.
         """
         self._period = config.camera_period
-        self._camera = camera = camera_of(world.model, config)
-        (cx, cy), focal = camera.centre, camera.focal
-        self._feed = CameraFeed(
-            config.camera_link,
-            CameraSpec(
-                serial=SERIAL,
-                width=camera.width,
-                height=camera.height,
-                fps=max(1, _CONTROL_HZ // config.camera_period),
-                fx=focal,
-                fy=focal,
-                cx=cx,
-                cy=cy,
-            ),
-        )
         self._model = world.copy_of_model()
+        self._shown = (world.seed, world.episode)
         self._shots: queue.Queue[Shot | None] = queue.Queue(maxsize=1)
-        self.sent = self.dropped = 0
-        # The first picture takes seconds and keeps the interpreter: not while an arm waits for its cycles.
-        self._ready = threading.Event()
-        first = self._model, world.qpos, 0.0
-        self._thread = threading.Thread(target=self._run, args=(first,), name="emulated camera", daemon=True)
+        self.sent = 0
+        """Pictures that a reader has taken; known once it is closed."""
+        asked = {
+            name: getattr(config, name)
+            for name in ("camera_link", "camera_name", "camera_width", "camera_height", "camera_period")
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "rfs_sim.camera_process", json.dumps(asked)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # Ctrl-C is for its parent, whose end it sees.
+            process_group=0,
+        )
+        self._write(camera_process.MODEL, 0.0, camera_process.model_bytes(self._model))
+        said = self._said()
+        if "ready" not in said:
+            self._process.wait(_JOIN_S)
+            raise EmulatorError(said.get("error", "the camera's process did not start; it says why, above"))
+        self._thread = threading.Thread(target=self._run, name="emulated camera", daemon=True)
         self._thread.start()
-        self._ready.wait(_FIRST_S)
 
     def publish(self, tick: int, stamp_ns: int, world: DrivenWorld) -> None:
         """A picture at every `camera_period`-th control tick; called from the arm's thread."""
-        if not world.moving and world.steps == 0:
-            # A reset draws another object, whose model the world writes to.
-            self._model = world.copy_of_model()
-        if tick % self._period:
-            return
-        try:
+        if self._shown != (world.seed, world.episode):
+            # A reset has drawn another object, and written it into the model.
+            self._model, self._shown = world.copy_of_model(), (world.seed, world.episode)
+        if tick % self._period == 0 and not self._shots.full():
             self._shots.put_nowait((self._model, world.qpos, stamp_ns / 1e6))
-        except queue.Full:
-            self.dropped += 1
 
     def close(self) -> None:
         """Unplug."""
         self._shots.put(None)
         self._thread.join(_JOIN_S)
-        self._feed.close()
+        self.sent = int(self._said().get("sent", 0))
+        self._process.wait(_JOIN_S)
 
-    def _run(self, first: Shot) -> None:
-        painter = ScenePainter(self._camera.width, self._camera.height, camera=self._camera, samples=0)
-        painter.paint(Snapshot(first[0], first[1]))
-        self._ready.set()
-        sensor = cloud.DepthSensor(self._camera)
-        number = 0
-        while (shot := self._shots.get()) is not None:
-            if not self._feed.connected:
-                continue
-            model, qpos, time_ms = shot
-            data = mujoco.MjData(model)
-            data.qpos[:] = qpos
-            mujoco.mj_kinematics(model, data)
-            mujoco.mj_camlight(model, data)
-            depth, _ = sensor.cast(model, data)
-            millimetres = np.nan_to_num(depth * 1000.0).round().astype("<u2")
-            colour = painter.paint(Snapshot(model, qpos))
-            number += 1
-            self.sent += self._feed.send(number, time_ms, np.ascontiguousarray(colour), millimetres)
-        painter.close()
+    def _run(self) -> None:
+        model = self._model
+        try:
+            while (shot := self._shots.get()) is not None:
+                if shot[0] is not model:
+                    model = shot[0]
+                    self._write(camera_process.MODEL, shot[2], camera_process.model_bytes(model))
+                self._write(camera_process.POSITIONS, shot[2], shot[1].astype("<f8").tobytes())
+            self._pipe.close()
+        except BrokenPipeError:
+            print("the emulated camera's process has ended: the camera is unplugged", file=sys.stderr)
+            while self._shots.get() is not None:
+                pass
+
+    @property
+    def _pipe(self) -> Any:
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    def _write(self, kind: bytes, time_ms: float, content: bytes) -> None:
+        self._pipe.write(camera_process.HEADER.pack(kind, time_ms, len(content)))
+        self._pipe.write(content)
+        self._pipe.flush()
+
+    def _said(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        return dict(json.loads(line)) if line else {}
