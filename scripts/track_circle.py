@@ -5,8 +5,10 @@
     scripts/track_circle.py --radius 0.05 --period 4 --turns 3 --json circle.json
 
 The arm is that of robot:=emulated, with the parameters of config/robot/emulated.yaml; targets come at 10 and
-20 Hz by the robot's clock, so that the figures do not depend on how fast this machine is. Exit code 0 where
-the palm is less than --within behind the path's point of the same moment, on average, at 10 Hz; else 1.
+20 Hz by the robot's clock, so that the figures do not depend on how fast this machine is. The circle lies
+away from the base: towards it the elbow comes within 0.03 rad of its limit, and the client library's soft wall
+there keeps the palm up to 11 mm off; --towards-base shows it. Exit code 0 where the palm is less than --within
+behind the path's point of the same moment, on average, at 10 Hz; else 1.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--radius", type=float, default=0.05, help="m")
     made.add_argument("--period", type=float, default=4.0, help="robot time of one turn, s")
     made.add_argument("--turns", type=float, default=2.0)
+    made.add_argument("--towards-base", action="store_true", help="where the elbow is near its limit")
     made.add_argument("--within", type=float, default=0.010, help="largest mean lag at 10 Hz, m")
     made.add_argument("--json", type=Path, help="file for the figures")
     made.add_argument("--serve", metavar="ADDRESS", help="be the robot, in a process of its own")
@@ -72,7 +75,8 @@ def main() -> int:
             assert robot.stdout is not None
             robot.stdout.readline()
             time.sleep(0.5)  # the arm comes to rest under its own control
-            run = tracking(config, arguments.radius, arguments.period, arguments.turns, rate)
+            shape = (arguments.radius, arguments.period, arguments.turns)
+            run = tracking(config, *shape, rate, outward=not arguments.towards_base)
             robot.stdin.close()
         figures[f"tracking_{rate:.0f}_hz"] = run
         print_tracking(run)

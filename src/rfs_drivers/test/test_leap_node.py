@@ -18,6 +18,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
@@ -241,6 +242,46 @@ def test_an_overload_is_read_in_diagnostics_and_ended_by_hand_recover(
     done = desk.recover()
     assert done.success, done.message
     desk.until(desk.at(0.5), "the target", 0.5)
+
+
+def test_its_phase_is_published_before_it_answers(hand: EmulatedLeapBus) -> None:
+    """Whoever goes on at the answer must not be stopped by the phase of before."""
+    with EmulatedLeapBus() as other:
+        arguments = [f"port:={other.port}", "reply_timeout:=0.1", "bus_watchdog:=2.5"]
+        rclpy.init(
+            args=["--ros-args", "-r", "__ns:=/leap_answers", *(w for a in arguments for w in ("-p", a))],
+            domain_id=DOMAIN,
+        )
+        node, listener = LeapNode(), rclpy.create_node("listener")
+        phases: list[str] = []
+        listener.create_subscription(
+            String, "/leap_answers/hand/driver_phase", lambda m: phases.append(m.data), LATCHED
+        )
+
+        def until(phase: str, *spun: Node) -> None:
+            deadline = time.monotonic() + PATIENCE_S
+            while phases[-1:] != [phase]:
+                assert time.monotonic() < deadline, f"{phases} without {phase}"
+                for each in spun:
+                    rclpy.spin_once(each, timeout_sec=0.02)
+
+        try:
+            # Only the listener is spun, except where the fault must be found: no timer of the node runs.
+            assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+            assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+            until("holding", listener)
+            other("overload", motor=2)
+            until("fault", node, listener)
+            other("overload", motor=2, on=False)
+            answer = node.recover(Trigger.Request(), Trigger.Response())
+            assert answer.success, answer.message
+            until("holding", listener)
+            assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+            until("ready", listener)
+        finally:
+            listener.destroy_node()
+            node.destroy_node()
+            rclpy.shutdown()
 
 
 def test_after_unplugging_and_plugging_again_recovery_brings_the_hand_back(

@@ -20,12 +20,13 @@ def bob(amplitude: float = 0.01, period: float = 1.0) -> Path:
     return lambda t: np.array([0.0, 0.0, amplitude * np.sin(2.0 * np.pi * t / period)])
 
 
-def circle(radius: float, period: float) -> Path:
-    """A horizontal circle that begins at the palm."""
+def circle(radius: float, period: float, outward: bool = False) -> Path:
+    """A horizontal circle that begins at the palm; its middle lies towards the base, or away from it."""
+    side = -1.0 if outward else 1.0
 
     def at(t: float) -> Array:
         angle = 2.0 * np.pi * t / period
-        return radius * np.array([np.cos(angle) - 1.0, np.sin(angle), 0.0])
+        return side * radius * np.array([np.cos(angle) - 1.0, np.sin(angle), 0.0])
 
     return at
 

@@ -41,9 +41,19 @@ WARM_UP_S = 1.0
 
 
 def tracking(
-    config: FrankaConfig, radius: float, period: float, turns: float, rate: float
+    config: FrankaConfig, radius: float, period: float, turns: float, rate: float, outward: bool = False
 ) -> dict[str, float]:
-    """Figures of one run on the emulated robot at the configuration's address, lengths in mm, times in ms."""
+    """Figures of one run on the emulated robot at the configuration's address, lengths in mm, times in ms.
+
+    Args:
+        config: of the driver.
+        radius: of the circle, m.
+        period: robot time of a turn, s.
+        turns: that count.
+        rate: of the targets, Hz.
+        outward: whether the circle's middle lies away from the base.
+    """
+    side = -1.0 if outward else 1.0
     lags: list[float] = []
     to_newest: list[float] = []
     off_path: list[float] = []
@@ -56,16 +66,17 @@ def tracking(
         commander, palm = commanders[0], state.palm.position[0]
         lags.append(float(np.linalg.norm(palm - commander.position(state.robot_time))))
         to_newest.append(float(np.linalg.norm(palm - commander.targets[-1][1])))
-        centre = commander.start.position[0] - [radius, 0.0, 0.0]
+        centre = commander.start.position[0] - [side * radius, 0.0, 0.0]
         off_path.append(abs(float(np.linalg.norm(palm[:2] - centre[:2])) - radius))
-        moments.append((state.robot_time, float(np.arctan2(palm[1] - centre[1], palm[0] - centre[0]))))
+        beside = side * (palm - centre)
+        moments.append((state.robot_time, float(np.arctan2(beside[1], beside[0]))))
 
     with running(FrankaDriver(config, on_state=look)) as driver:
         driver.connect().result(30.0)
         driver.enable().result(30.0)
         began, cpu, library = time.monotonic(), time.process_time(), driver.library_cpu
         # However slow the machine: targets come by the robot's clock.
-        with Commander(driver, circle(radius, period), 1.0 / rate, patience=60.0) as commander:
+        with Commander(driver, circle(radius, period, outward), 1.0 / rate, patience=60.0) as commander:
             commanders.append(commander)
             end = commander.begun + WARM_UP_S + turns * period
             while (state := driver.state) is not None and state.robot_time < end:

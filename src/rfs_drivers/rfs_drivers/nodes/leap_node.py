@@ -72,7 +72,7 @@ class LeapNode(LifecycleNode):
         self._driver_phase = self.create_publisher(String, "hand/driver_phase", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE)
         self.create_subscription(JointState, TARGET_TOPIC, self._on_target, RELIABLE)
-        self.create_service(Trigger, "hand/recover", self._on_recover)
+        self.create_service(Trigger, "hand/recover", self.recover)
         rate = self._config.rate if self._config is not None else 10.0
         self.create_timer(1.0 / rate, self._cycle, clock=control_clock(self))
         self.create_timer(0.5, self._look_for_publishers, clock=self._steady)
@@ -246,7 +246,7 @@ class LeapNode(LifecycleNode):
 
     # Services --------------------------------------------------------------------------------------------
 
-    def _on_recover(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    def recover(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Restart servos in error and clear the fault; the hand holds if this node is active."""
         try:
             if self._driver is None:
