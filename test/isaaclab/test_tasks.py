@@ -219,6 +219,24 @@ def test_the_compiled_object_is_the_episode_s(both):
         )
 
 
+def test_a_joint_at_its_limit_is_not_damped(both):
+    model = copy.copy(both[0].worlds.engine._solver.models[0])
+    fields = both[0].worlds.engine._fields._fields
+    model.dof_damping[:] = 0.0
+    data = mujoco.MjData(model)
+    actuators = np.concatenate((fields.arm_position, fields.hand_position))
+    joints = model.actuator_trnid[actuators, 0]
+    dofs = model.jnt_dofadr[joints]
+    data.qpos[model.jnt_qposadr[joints]] = model.jnt_range[joints].mean(axis=1)
+    data.ctrl[actuators] = np.where(np.arange(len(joints)) % 2, 9.0, -9.0)
+    data.qvel[dofs[:7]] = 0.2
+    mujoco.mj_forward(model, data)
+    np.testing.assert_allclose(np.abs(data.qfrc_actuator[dofs]), model.jnt_actfrcrange[joints, 1])
+    expected = data.qvel[dofs] + model.opt.timestep * data.qacc[dofs]
+    mujoco.mj_step(model, data)
+    np.testing.assert_allclose(data.qvel[dofs], expected, rtol=1e-6, atol=1e-6)
+
+
 def test_an_episode_begins_alike(both):
     _, _, (isaac, ours) = both
     np.testing.assert_allclose(isaac, ours, atol=1e-5)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rfs_core.config import param
 from rfs_core.scene import EpisodeStart, ObjectShape, Solid
-from rfs_sim import facts, geom_bounds, mjcf
+from rfs_sim import facts, gains, geom_bounds, mjcf
 from rfs_sim.model import ModelIndex
 
 Array = NDArray[np.float64]
@@ -138,10 +138,7 @@ def apply_start(
         (index.arm_ctrl, index.arm_damper, np.array(mjcf.ARM_KP), np.array(mjcf.ARM_KV), start.arm_gain),
         (index.hand_ctrl, index.hand_damper, mjcf.HAND_KP, mjcf.HAND_KV, start.hand_gain),
     ):
-        model.actuator_gainprm[position, 0] = gain * kp
-        model.actuator_biasprm[position, 1] = -gain * kp
-        model.actuator_gainprm[damper, 0] = gain * kv
-        model.actuator_biasprm[damper, 2] = -gain * kv
+        gains.set_gains(model, position, damper, gain * kp, gain * kv)
     for name, body in index.bodies.items():
         if body.qpos is None:
             model.body_pos[body.body] = start.bodies[name].position

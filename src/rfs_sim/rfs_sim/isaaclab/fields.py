@@ -14,7 +14,7 @@ import warp as wp
 
 from rfs_core import robot
 from rfs_core.scene import Body, EpisodeStart, Solid
-from rfs_sim import geom_bounds, mjcf
+from rfs_sim import gains, geom_bounds, mjcf
 from rfs_sim.isaaclab.solver import LoopSolver, WatchedSolver
 from rfs_sim.mjcf import SceneConfig
 from rfs_sim.model import Index
@@ -24,7 +24,7 @@ from rfs_sim.seam import EngineError
 WRITTEN = (
     "geom_pos", "geom_quat", "geom_size", "geom_rbound", "geom_aabb", "geom_friction", "body_mass",
     "body_inertia", "body_ipos", "body_iquat", "body_subtreemass", "body_invweight0", "dof_invweight0",
-    "actuator_gainprm", "actuator_biasprm",
+    "actuator_gainprm", "actuator_biasprm", "actuator_forcerange",
 )  # fmt: skip
 """Fields of a model that a start changes, derived ones included."""
 
@@ -134,10 +134,7 @@ class ModelFields:
             ),
             (self.hand_position, self.hand_damper, mjcf.HAND_KP, mjcf.HAND_KV, start.hand_gain),
         ):
-            model.actuator_gainprm[position, 0] = gain * kp
-            model.actuator_biasprm[position, 1] = -gain * kp
-            model.actuator_gainprm[damper, 0] = gain * kv
-            model.actuator_biasprm[damper, 2] = -gain * kv
+            gains.set_gains(model, position, damper, gain * kp, gain * kv)
         for geom, solid, name in self.fixed:
             body = start.bodies[name]
             mujoco.mju_mulPose(
@@ -190,6 +187,10 @@ class WorldFields:
                 array = wp.array(batch, dtype=array.dtype, device=array.device)
                 setattr(solver.mjw_model, name, array)
             self._views[name] = wp.to_torch(array)
+        if gains.ONE_ACTUATOR:
+            limited = solver.mjw_model.actuator_forcelimited.numpy()
+            limited[[*self._fields.arm_position, *self._fields.hand_position]] = True
+            solver.mjw_model.actuator_forcelimited.assign(limited)
         # MuJoCo Warp places geoms of the world once, when its data are made.
         self._places = wp.to_torch(solver.mjw_data.geom_xpos), wp.to_torch(solver.mjw_data.geom_xmat)
 
