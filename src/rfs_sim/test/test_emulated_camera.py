@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from rfs_drivers.emulated.camera_link import CameraLink
-from rfs_drivers.errors import EmulatorError
 from rfs_sim import cloud
-from rfs_sim.camera_process import camera_of
 from rfs_sim.driven import DrivenWorld
 from rfs_sim.emulated_config import EmulatedConfig
+from rfs_sim.nodes.camera_process import CameraError, camera_of
 from rfs_sim.nodes.emulated_camera import EmulatedCamera
 
 PATIENCE_S = 60.0
@@ -70,7 +69,7 @@ def test_something_else_at_the_end_of_the_cable_is_not_overwritten(tmp_path: Pat
     path = tmp_path / "camera"
     path.write_text("mine")
     world = DrivenWorld("grasp")
-    with pytest.raises(EmulatorError, match="not a socket"):
+    with pytest.raises(CameraError, match="not a socket"):
         EmulatedCamera(EmulatedConfig(camera_link=str(path)), world)
     assert path.read_text() == "mine"
     world.close()

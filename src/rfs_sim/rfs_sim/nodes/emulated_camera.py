@@ -1,6 +1,6 @@
 """The camera of the emulated robot: an emulated RealSense that shows the world to its driver.
 
-Pictures are made in a process of their own (`rfs_sim.camera_process`); the arm's thread only hands over
+Pictures are made in a process of their own (`rfs_sim.nodes.camera_process`); the arm's thread only hands over
 positions, and never waits. Stamps are robot time.
 """
 
@@ -17,10 +17,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from rfs_drivers.errors import EmulatorError
-from rfs_sim import camera_process
 from rfs_sim.driven import DrivenWorld
 from rfs_sim.emulated_config import EmulatedConfig
+from rfs_sim.nodes import camera_process
 
 _JOIN_S = 5.0
 
@@ -37,7 +36,7 @@ class EmulatedCamera:
             world: what it shows.
 
         Raises:
-            EmulatorError: something else stands at the cable's end.
+            CameraError: something else stands at the cable's end.
         """
         self._period = config.camera_period
         self._model = world.copy_of_model()
@@ -50,7 +49,7 @@ class EmulatedCamera:
             for name in ("camera_link", "camera_name", "camera_width", "camera_height", "camera_period")
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "rfs_sim.camera_process", json.dumps(asked)],
+            [sys.executable, "-m", "rfs_sim.nodes.camera_process", json.dumps(asked)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # Ctrl-C is for its parent, whose end it sees.
@@ -60,7 +59,9 @@ class EmulatedCamera:
         said = self._said()
         if "ready" not in said:
             self._process.wait(_JOIN_S)
-            raise EmulatorError(said.get("error", "the camera's process did not start; it says why, above"))
+            raise camera_process.CameraError(
+                said.get("error", "the camera's process did not start; it says why, above")
+            )
         self._thread = threading.Thread(target=self._run, name="emulated camera", daemon=True)
         self._thread.start()
 

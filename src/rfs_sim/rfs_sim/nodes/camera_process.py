@@ -1,6 +1,6 @@
 """The process that makes the pictures of the emulated robot's camera, fed through its standard input.
 
-    python -m rfs_sim.camera_process '{"camera_link": "/tmp/camera", "camera_name": "table_camera"}'
+    python -m rfs_sim.nodes.camera_process '{"camera_link": "/tmp/camera", "camera_name": "table_camera"}'
 
 `rfs_sim.nodes.emulated_camera` starts it: a picture takes longer than a cycle of the arm, and within the
 arm's process it would keep the arm waiting. In come frames of a kind, a time (ms) and a length, then so many
@@ -23,8 +23,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from rfs_core.errors import RfsError
 from rfs_drivers.emulated.camera_link import CameraFeed, CameraSpec
-from rfs_drivers.errors import EmulatorError
 from rfs_sim import cloud
 from rfs_sim.emulated_config import EmulatedConfig
 from rfs_sim.render import ScenePainter, Snapshot
@@ -36,6 +36,10 @@ HEADER = struct.Struct("<cdQ")
 _CONTROL_HZ = 20
 _NICENESS = 5
 """Below the arm, the drivers and the policy."""
+
+
+class CameraError(RfsError):
+    """A camera that cannot show anything."""
 
 
 class Shot(NamedTuple):
@@ -82,7 +86,7 @@ class Frames:
         self._over = False
         first = self._frame()
         if first is None or first[0] != MODEL:
-            raise EmulatorError("the feed of the camera's process begins with a model")
+            raise CameraError("the feed of the camera's process begins with a model")
         self.model = model_of(first[2])
         """The first one."""
         threading.Thread(target=self._run, name="camera frames", daemon=True).start()
@@ -142,7 +146,7 @@ def main() -> int:
         frames = Frames(sys.stdin.buffer)
         camera = camera_of(frames.model, config)
         feed = CameraFeed(config.camera_link, spec_of(camera, config))
-    except EmulatorError as error:
+    except RfsError as error:
         print(json.dumps({"error": str(error)}), flush=True)
         return 1
     with feed:
