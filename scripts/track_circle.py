@@ -7,8 +7,8 @@
 The arm is that of robot:=emulated, with the parameters of config/robot/emulated.yaml; targets come at 10 and
 20 Hz by the robot's clock, so that the figures do not depend on how fast this machine is. The circle lies
 away from the base: towards it the elbow comes within 0.03 rad of its limit, where the client library's soft
-wall keeps the palm up to 11 mm off; --towards-base shows it. Exit code 0 where the palm is on average less than
---within behind the path's point of the same moment, at 10 Hz; else 1.
+wall keeps the palm up to 11 mm off; --towards-base shows it. Exit code 0 where the mean distance is below
+--within at 10 Hz, else 1.
 """
 
 from __future__ import annotations
