@@ -200,11 +200,15 @@ def _check_file(path: Path, size: int, sha256: str, hint: str) -> None:
 
 def bags_in(folder: Path) -> list[Path]:
     """Every bag in a folder, finished or not, in the order of names; the folder itself where it is one."""
-    if (folder / HEADER_FILE).exists() or folder.name.endswith(PART_SUFFIX) or any(folder.glob("*.mcap")):
+    if folder.name in ("", ".."):
+        folder = folder.resolve()  # a bag has a name
+    if (folder / HEADER_FILE).exists() or folder.name.endswith(PART_SUFFIX):
         return [folder]
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and _looks_like_bag(path))
+    inside = sorted(path for path in folder.iterdir() if path.is_dir() and _looks_like_bag(path))
+    # A bag that has lost its header, or a stray file beside bags.
+    return inside or ([folder] if any(folder.glob("*.mcap")) else [])
 
 
 def _looks_like_bag(path: Path) -> bool:

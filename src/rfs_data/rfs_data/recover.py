@@ -242,7 +242,8 @@ def broken(folder: Path) -> Iterator[Path]:
         try:
             Bag(path)
         except BagError as error:
-            if error.reason not in (Reason.NOT_A_BAG, Reason.FORMAT_VERSION, Reason.EMPTY):
+            headless = error.reason is Reason.NOT_A_BAG and any(path.glob("*.mcap"))
+            if headless or error.reason not in (Reason.NOT_A_BAG, Reason.FORMAT_VERSION, Reason.EMPTY):
                 yield path
 
 

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from pathlib import Path
 
 import handmade_bags as handmade
 import pytest
@@ -102,3 +103,13 @@ def test_bags_are_found_in_a_folder_finished_or_not(whole, tmp_path):
     assert [path.name for path in bags_in(tmp_path)] == ["a.part", "b"]
     assert bags_in(whole) == [whole]
     assert bags_in(tmp_path / "notes") == []
+
+
+def test_a_stray_file_beside_bags_and_a_folder_without_a_name_hide_none(whole, tmp_path, monkeypatch):
+    shutil.copytree(whole, tmp_path / "a")
+    (tmp_path / "stray.mcap").write_bytes(b"what is this")
+    monkeypatch.chdir(tmp_path)
+    assert bags_in(Path(".")) == [tmp_path / "a"]
+    monkeypatch.chdir(tmp_path / "a")
+    assert bags_in(Path(".")) == [tmp_path / "a"]
+    assert bags_in(Path("..")) == [tmp_path / "a"]

@@ -188,3 +188,12 @@ def test_whatever_bits_are_flipped_recovery_ends_with_a_bag_or_a_sentence(tmp_pa
             results.append(0)
     assert max(results) > 0
     assert not list(tmp_path.glob("*-recovered.part"))
+
+
+def test_a_bag_that_lost_its_header_file_is_recovered_from_the_one_inside(tmp_path, capsys):
+    path = handmade.write(tmp_path, Script())
+    (path / HEADER_FILE).unlink()
+    with pytest.raises(SystemExit) as ended:
+        recover.main([str(tmp_path)])
+    assert ended.value.code == 0, capsys.readouterr().out
+    read_episode(recover.recovered_as(path))
