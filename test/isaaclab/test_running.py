@@ -121,11 +121,13 @@ def test_mujoco_warp_moves_the_joints_as_mujoco_does():
 
 
 @LONG
-def test_mujoco_warp_holds_objects_of_every_size():
-    with made("grasp", 16, stepper="mjwarp", autoreset=False) as env:
+@pytest.mark.parametrize(("task", "least"), [("grasp", 13), ("push_grasp", 13)])
+def test_mujoco_warp_holds_objects_of_every_size_and_tips_boxes_at_the_kerb(task, least):
+    with made(task, 16, stepper="mjwarp", autoreset=False) as env:
         policy = Policy.load(
-            ROOT / "checkpoints/grasp_rfs.safetensors", env.action_spec, env.observation_spec
+            ROOT / f"checkpoints/{task}_rfs.safetensors", env.action_spec, env.observation_spec
         )
         played = evaluate(policy, env, seed=1000, episodes=16)
-    # On MuJoCo 15 of these 16; with bounding volumes of another size about 11.
-    assert sum(episode.success for episode in played) >= 14
+    # On MuJoCo 14 and 15 of these 16; with bounding volumes of another size about 11 grasps, and none is
+    # tipped up where the kerb is not at the place of the start.
+    assert sum(episode.success for episode in played) >= least

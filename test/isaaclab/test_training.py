@@ -10,12 +10,16 @@ from pathlib import Path
 
 import gymnasium
 import numpy as np
+import pytest
 import torch
 from isaaclab.app import launch_simulation
 
 from rfs_core import robot
 from rfs_sim.isaaclab import gym_ids
 from rfs_sim.isaaclab.cfg import ENV_CFGS
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from shared_run import assert_two_processes_learn_what_one_learns
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -53,6 +57,11 @@ def test_rfs_trains_on_a_base_policy(tmp_path):
     assert int(float(rows[-1]["step"])) == 4 * 64
     assert np.isfinite(float(rows[-1]["ppo/value_loss"]))
     assert (tmp_path / "run/checkpoints/best.safetensors").is_file()
+
+
+@pytest.mark.skipif(not os.environ.get("RFS_LONG"), reason="RFS_LONG=1: three trainings")
+def test_two_processes_learn_what_one_learns_from_the_joint_batch(tmp_path):
+    assert_two_processes_learn_what_one_learns("isaaclab", tmp_path)
 
 
 def test_isaac_lab_s_contact_sensors_feel_what_the_flags_tell():

@@ -2,8 +2,10 @@
 
 import copy
 import os
+import sys
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -223,3 +225,10 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
         pytest.skip("there is a GPU")
     with pytest.raises(EngineError, match="there is no CUDA GPU"):
         MjwarpEngine(1, device="cuda")
+
+
+def test_two_processes_learn_what_one_learns_from_the_joint_batch(tmp_path: Path) -> None:
+    sys.path.insert(0, str(Path(__file__).parents[3] / "test"))
+    from shared_run import assert_two_processes_learn_what_one_learns
+
+    assert_two_processes_learn_what_one_learns("mjwarp", tmp_path)
