@@ -5,8 +5,8 @@
 `rfs_sim.nodes.emulated_camera` starts it: a picture takes longer than a cycle of the arm, and within the
 arm's process it would keep the arm waiting. In come frames of a kind, a time (ms) and a length, then so many
 bytes: a compiled model, or generalised positions to be shown. What it is too slow for is not shown, as by a
-camera that drops frames. Out come two lines of JSON: that it is ready, or why not, and at the end how many
-pictures a reader has taken. It ends with its standard input.
+camera that drops frames. Out come lines of JSON: that it is ready, or why not; then the time of every picture
+that a reader has taken. It ends with its standard input.
 """
 
 from __future__ import annotations
@@ -135,7 +135,13 @@ def show(frames: Frames, feed: CameraFeed, camera: cloud.Camera, painter: SceneP
         millimetres = np.nan_to_num(depth * 1000.0).round().astype("<u2")
         colour = painter.paint(Snapshot(shot.model, shot.qpos))
         number += 1
-        feed.send(number, shot.time_ms, np.ascontiguousarray(colour), millimetres)
+        if feed.send(number, shot.time_ms, np.ascontiguousarray(colour), millimetres):
+            _say({"shown_ms": shot.time_ms})
+
+
+def _say(line: dict[str, object]) -> None:
+    with contextlib.suppress(BrokenPipeError):  # whoever started it may be gone
+        print(json.dumps(line), flush=True)
 
 
 def main() -> int:
@@ -147,17 +153,15 @@ def main() -> int:
         camera = camera_of(frames.model, config)
         feed = CameraFeed(config.camera_link, spec_of(camera, config))
     except RfsError as error:
-        print(json.dumps({"error": str(error)}), flush=True)
+        _say({"error": str(error)})
         return 1
     with feed:
         painter = ScenePainter(camera.width, camera.height, camera=camera, samples=0)
         # The first picture takes seconds: an arm shall not begin to wait for a camera that is not there yet.
         painter.paint(Snapshot(frames.model, np.array(frames.model.qpos0)))
-        print(json.dumps({"ready": True}), flush=True)
+        _say({"ready": True})
         show(frames, feed, camera, painter)
         painter.close()
-    with contextlib.suppress(BrokenPipeError):  # whoever started it may be gone
-        print(json.dumps({"sent": feed.sent}), flush=True)
     return 0
 
 

@@ -43,7 +43,9 @@ class EmulatedCamera:
         self._shown = (world.seed, world.episode)
         self._shots: queue.Queue[Shot | None] = queue.Queue(maxsize=1)
         self.sent = 0
-        """Pictures that a reader has taken; known once it is closed."""
+        """Pictures that a reader has taken."""
+        self.shown_ns = 0
+        """Robot time of the newest of them."""
         asked = {
             name: getattr(config, name)
             for name in ("camera_link", "camera_name", "camera_width", "camera_height", "camera_period")
@@ -62,8 +64,12 @@ class EmulatedCamera:
             raise camera_process.CameraError(
                 said.get("error", "the camera's process did not start; it says why, above")
             )
-        self._thread = threading.Thread(target=self._run, name="emulated camera", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=work, name="emulated camera", daemon=True)
+            for work in (self._feed, self._count)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def publish(self, tick: int, stamp_ns: int, world: DrivenWorld) -> None:
         """A picture at every `camera_period`-th control tick; called from the arm's thread."""
@@ -76,11 +82,16 @@ class EmulatedCamera:
     def close(self) -> None:
         """Unplug."""
         self._shots.put(None)
-        self._thread.join(_JOIN_S)
-        self.sent = int(self._said().get("sent", 0))
+        for thread in self._threads:
+            thread.join(_JOIN_S)
         self._process.wait(_JOIN_S)
 
-    def _run(self) -> None:
+    def _count(self) -> None:
+        while said := self._said():
+            self.sent += 1
+            self.shown_ns = round(said["shown_ms"] * 1e6)
+
+    def _feed(self) -> None:
         model = self._model
         try:
             while (shot := self._shots.get()) is not None:

@@ -34,7 +34,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
-from std_msgs.msg import String
+from std_msgs.msg import Float32, String
 from std_srvs.srv import Trigger
 
 from rfs_core import robot
@@ -63,6 +63,10 @@ _IN_FAULT = ("fault", "failed")
 _IN_CONTROL = ("holding", "following", "moving")
 _LATE_S = (0.13, 0.25)
 """Robot time since the last decision; one is due every 0.1 s, and the gate holds after 0.2 s."""
+_SILENT_S = (0.06, 0.25)
+"""Robot time since a driver's last state; the gate holds after 0.15 s, as it has been on its way before."""
+_DARK_S = (0.055, 0.25)
+"""Robot time since the newest picture that was taken; longer ago, nobody reads them any more."""
 _SLOW_S = 0.03
 """Wall time by which a cycle is longer then; libfranka gives up after 1 s without a state."""
 _SWITCH_INTERVAL_S = 0.0005
@@ -144,18 +148,26 @@ class EmulatedRobot(Node):
         self._finished_episode = ""
         self._started_ns = 0
         self._decided_at = 0
+        self._heard = [0, 0]
+        """Cycles at which the arm's and the hand's driver were heard last."""
         self._resetting = False
         self._measured = (time.monotonic(), 0)
 
         self._messages = WorldPublisher(self, config.task)
         self._sensors: list[CameraPublisher | PointPublisher | EmulatedCamera] = []
+        self._camera: EmulatedCamera | None = None
         if config.camera_link:
-            self._sensors.append(EmulatedCamera(config, self.world))
+            self._camera = EmulatedCamera(config, self.world)
+            self._sensors.append(self._camera)
         if config.camera:
             self._sensors.append(CameraPublisher(self, config, self.world))
         if config.points:
             self._sensors.append(PointPublisher(self, config, self.world))
         self.create_subscription(PolicyAction, "policy/action", self._on_decision, SMALL)
+        # Only to be counted, and so not even read.
+        for part, kind in enumerate((Float32, JointState)):
+            topic = ("arm/control_success_rate", "hand/joint_states")[part]
+            self.create_subscription(kind, topic, lambda _, part=part: self._on_driver(part), SMALL, raw=True)
         # Only to be recorded: it is the drivers that follow them.
         self.create_subscription(PoseStamped, "arm/target_pose", self._on_arm_target, SMALL)
         self.create_subscription(JointState, "hand/target", self._on_hand_target, SMALL)
@@ -193,7 +205,7 @@ class EmulatedRobot(Node):
 
     def _on_cycle(self, ended: bool) -> None:
         cycles = self.devices.cycles
-        if self._policy_is_late(cycles):
+        if self._policy_is_late(cycles) or self._driver_is_late(cycles) or self._camera_is_late():
             time.sleep(_SLOW_S)
         if ended or (not self.world.moving and cycles % STEPS_PER_TICK == 0):
             self._publish(ended)
@@ -208,8 +220,23 @@ class EmulatedRobot(Node):
         late = (cycles - self._decided_at) * PHYSICS_DT
         return bool(running and _LATE_S[0] < late < _LATE_S[1])
 
+    def _driver_is_late(self, cycles: int) -> bool:
+        """In an episode, where a driver's states do not come: the gate would take it for dead."""
+        late = (cycles - min(self._heard)) * PHYSICS_DT
+        return bool(self._started_ns) and self.world.moving and _SILENT_S[0] < late < _SILENT_S[1]
+
+    def _camera_is_late(self) -> bool:
+        """In an episode, where pictures are read: drawing them is what is slow."""
+        if self._camera is None or not self._started_ns or not self.world.moving:
+            return False
+        late = (self.devices.time_ns - self._camera.shown_ns) * 1e-9
+        return bool(self._camera.shown_ns) and _DARK_S[0] < late < _DARK_S[1]
+
     def _on_decision(self, message: PolicyAction) -> None:
         self._decided_at = self.devices.cycles
+
+    def _on_driver(self, part: int) -> None:
+        self._heard[part] = self.devices.cycles
 
     def _publish(self, ended: bool) -> None:
         stamp_ns = self.devices.time_ns
