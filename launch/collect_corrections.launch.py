@@ -19,11 +19,18 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler
-from launch.event_handlers import OnProcessExit
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, RegisterEventHandler
+from launch.event_handlers import OnProcessExit, OnShutdown
 from launch_ros.actions import Node
 
-from rfs_ros.launching import fail, included, refuse_unknown_arguments, refuse_unknown_nodes, text
+from rfs_ros.launching import (
+    chosen_checkpoint,
+    fail,
+    included,
+    refuse_unknown_arguments,
+    refuse_unknown_nodes,
+    text,
+)
 
 NODES = ["correction_node", "spacemouse_node"]
 SCRIPTED = ["grasp", "kit", "place", "stack"]
@@ -163,6 +170,7 @@ def bring_up(context):
     )
     device = [node("rfs_drivers", "spacemouse_node", {})] if given["device"] == "spacemouse" else []
     return [
+        *what_next(given, share),
         *(
             RegisterEventHandler(OnProcessExit(target_action=each, on_exit=ended))
             for each in [correction, *device]
@@ -178,6 +186,28 @@ def deployment(given):
     arguments = {name: value for name, value in given.items() if name not in OWN}
     arguments |= {"record": "true", "corrections": "true"}
     return included(Path(__file__).with_name("deploy.launch.py"), arguments)
+
+
+def what_next(given, share):
+    """At the end of a batch, the commands that use what was recorded."""
+    if given["episodes"] == "0":  # whoever starts episodes one by one knows when it is the last
+        return []
+    points = given["observation"] == "points"
+    checkpoint = chosen_checkpoint(given["checkpoint"], share / "checkpoints", given["task"], points)
+    run = given["run_dir"]
+
+    def say(event, context):
+        if not Path(run, "bags").is_dir():
+            return []
+        return [
+            LogInfo(
+                msg=f"next: ros2 run rfs_data check_bag {run}/bags; then: "
+                f"ros2 run rfs_learning td3bc_trainer --ros-args -p bags:={run}/bags "
+                f"-p checkpoint:={checkpoint} -p run_dir:={run}/trained"
+            )
+        ]
+
+    return [RegisterEventHandler(OnShutdown(on_shutdown=say))]
 
 
 def ended(event, context):

@@ -219,6 +219,7 @@ def test_keys_of_a_terminal_correct_and_discard(start, tmp_path, gentle_checkpoi
     assert episode.outcome == "aborted"
     assert episode.human[..., 1].max() == pytest.approx(0.010)
     assert "1 discarded" in deployment.output()
+    assert f"next: ros2 run rfs_data check_bag {deployment.run_dir}/bags" in deployment.output()
 
 
 def test_a_keyboard_without_a_terminal_ends_the_launch_with_what_to_do(start, tmp_path):

@@ -56,6 +56,7 @@ STANDARD = {
         "refuse_unknown_arguments",
         "refuse_unknown_nodes",
         "robot_file",
+        "room_for_images",
         "text",
     },
 }

@@ -110,7 +110,8 @@ class PolicyStep:
         if self.clock is not None:
             raise RfsError(
                 f"episode {self.clock.episode} is running: a checkpoint is swapped between episodes only; "
-                "finish the episode first (episode/finish)"
+                "finish the episode first (episode/finish), or deploy with episodes:=0 and start each by "
+                "service (episode/start)"
             )
         self.policy = policy
         self.action_spec = action_spec

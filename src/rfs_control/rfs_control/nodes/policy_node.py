@@ -203,6 +203,7 @@ class PolicyNode(LifecycleNode):
                 self._step.swap(self._step.policy, self._step.action_spec)  # says why not
             response.success = True
             response.message = f"now acting with {self._checkpoint_id}"
+            self.get_logger().info(response.message)
         except RfsError as error:
             response.message = str(error)
             self.get_logger().warning(f"checkpoint not swapped: {error}")
