@@ -59,7 +59,8 @@ def test_rfs_trains_on_a_base_policy(tmp_path):
     assert (tmp_path / "run/checkpoints/best.safetensors").is_file()
 
 
-@pytest.mark.skipif(not os.environ.get("RFS_LONG"), reason="RFS_LONG=1: three trainings")
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif(not os.environ.get("RFS_LONG"), reason="RFS_LONG=1: two trainings, one of two processes")
 def test_two_processes_learn_what_one_learns_from_the_joint_batch(tmp_path):
     assert_two_processes_learn_what_one_learns("isaaclab", tmp_path)
 
