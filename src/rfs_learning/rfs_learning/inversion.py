@@ -37,6 +37,9 @@ _NEAR = 0.25
 _LM_ITERATIONS, _POLISH_ITERATIONS = 60, 20
 _ATTEMPTS, _ASIDE = 30, 0.1
 """How often a solution is looked for; how far from the ODE's the second time, growing over ten times."""
+_POLISHED = 30
+"""Errors up to this many tolerances are of steps that add up; larger ones are of a step that was not undone,
+which polishing does not mend and another beginning may."""
 _FIRST_DAMPING, _LARGEST_DAMPING = 1e-3, 1e8
 _ODE_STEPS = 4
 _BLOCK = 512
@@ -141,19 +144,22 @@ def invert_push(
                 drawn = torch.randn(x.shape, generator=generator, dtype=x.dtype)
                 aside = _ASIDE * (1 + attempt % 10) * drawn / x.shape[1] ** 0.5
             x = _undo(step, rough_step, x, tolerance, aside)
-        x, error = _polished(v, integrator, s[rows], x, a[rows], tolerance)
+        x, error = _polished(v, integrator, s[rows], x, a[rows], tolerance, _POLISHED * tolerance)
         better = error < least[rows]
         least[rows[better]] = error[better]
         best = best.index_copy(0, rows[better], x[better])
-    return best
+    return _polished(v, integrator, s, best, a, tolerance, torch.inf)[0]
 
 
 def _polished(
-    v: Field, integrator: Integrator, s: Tensor, x: Tensor, a: Tensor, tolerance: float
+    v: Field, integrator: Integrator, s: Tensor, x: Tensor, a: Tensor, tolerance: float, most: float
 ) -> tuple[Tensor, Tensor]:
     """Where the errors of the steps add up to too much, some damped Newton steps on all of Push.
 
     Its Jacobian must be exact: float32 does not hold the directions that Push nearly forgets.
+
+    Args:
+        most: Largest re-push error that is worth it.
 
     Returns:
         a_0, shape (N, D), and its re-push error, shape (N,).
@@ -161,7 +167,7 @@ def _polished(
     h = 1.0 / integrator.steps
     push = _Push([_Step(v, integrator, s, k * h, h) for k in range(integrator.steps)])
     error = (push(x, torch.arange(len(x))) - a).abs().amax(1)
-    rows = (~(error <= 2 * tolerance)).nonzero()[:, 0]
+    rows = ((error > 2 * tolerance) & (error <= most)).nonzero()[:, 0]
     if len(rows):
         x[rows] = _levenberg_marquardt(push, push, x[rows], a[rows], rows, tolerance, _POLISH_ITERATIONS)
         error[rows] = (push(x[rows], rows) - a[rows]).abs().amax(1)
