@@ -342,7 +342,7 @@ def test_whatever_an_iteration_makes_it_makes_where_the_networks_are(runner):
 def test_a_device_that_is_not_here_is_refused_with_those_that_are(runner, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     for name in ("cuda", "gpu"):
-        with pytest.raises(RfsError, match=f"device is '{name}', here are cpu; engine is"):
+        with pytest.raises(RfsError, match=f"device is '{name}', here are cpu and engine "):
             runner(device=name)
 
 

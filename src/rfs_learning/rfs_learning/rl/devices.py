@@ -27,7 +27,10 @@ def resolve(name: str, engine: str = "cpu") -> str:
     if asked == "cuda" and len(there) > 1:
         asked = there[1 + int(os.environ.get("LOCAL_RANK", "0")) % (len(there) - 1)]
     if asked not in there:
-        raise ConfigError(f"device is {name!r}, here are {', '.join(there)}; {ENGINE} is the engine's own")
+        raise ConfigError(
+            f"device is {name!r}, here are {', '.join(there)} and {ENGINE} (where the engine's arrays are): "
+            f"choose one of them"
+        )
     return asked
 
 

@@ -65,6 +65,7 @@ class PpoRunner:
         for field in ("base_checkpoint", "run_dir"):
             if not getattr(config, field):
                 raise PpoError(f"{field} is empty; pass it, e.g. -p {field}:=PATH")
+        devices.resolve(config.device)  # to refuse one that is not here before an engine is made
         torch.set_num_threads(config.threads)
         self.config, self._ranks = config, Ranks.join()
         own = self._ranks.share(config.num_envs)
