@@ -109,9 +109,10 @@ LONG = pytest.mark.skipif(not os.environ.get("RFS_LONG"), reason="RFS_LONG=1: co
 
 
 @LONG
-def test_mujoco_warp_moves_the_joints_as_mujoco_does():
+@pytest.mark.parametrize("saturating", [False, True])
+def test_mujoco_warp_moves_the_joints_as_mujoco_does(saturating):
     starts = engine_parity.starts_of(engine_parity.WORLDS)
-    arm, hand = engine_parity.targets(starts, saturating=False)
+    arm, hand = engine_parity.targets(starts, saturating=saturating)
     reference = vec_env.make_env("grasp", len(starts), disturbance=0.0)
     expected, _ = engine_parity.trajectory(reference.worlds.engine, starts, arm, hand)
     reference.close()
