@@ -96,6 +96,21 @@ class FrankaConfig:
         low=0.05,
         high=1.0,
     )
+    joint_limit_margin: float = param(
+        0.1,
+        doc="Distance from a joint's limit at which a soft wall begins to push the joint back.",
+        unit="rad",
+        low=0.02,
+        high=0.3,
+    )
+    joint_limit_torque: float = param(
+        7.0,
+        doc="Torque of that wall at the limit, where it is largest. Stiffness may ask the wrist for "
+        "torque_share of 12 Nm: with a wall of less, a palm that presses can turn it to its limit, a reflex.",
+        unit="Nm",
+        low=0.5,
+        high=12.0,
+    )
     twist_feedforward: float = param(
         1.0,
         doc="Share of the target's velocity that damping does not resist; 0: the arm trails the target more.",

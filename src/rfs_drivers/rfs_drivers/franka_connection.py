@@ -214,6 +214,10 @@ class FrankaConnection:
                 max_delta_tau=config.max_delta_tau,
                 lower_joint_limits=robot.ARM_LIMITS[0],
                 upper_joint_limits=robot.ARM_LIMITS[1],
+                joint_limit_activation_distance=config.joint_limit_margin,
+                # The library's wall: stiffness * (exp(depth / margin) - 1), at most the largest torque.
+                joint_limit_stiffness=config.joint_limit_torque / np.expm1(1.0),
+                joint_limit_max_torque=config.joint_limit_torque,
                 **options,
             )
         self._control_tasks = _tasks() - before

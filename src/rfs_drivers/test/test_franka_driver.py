@@ -257,6 +257,27 @@ def test_the_palm_gives_way_as_the_configured_stiffness_says(robot: EmulatedFci)
         np.testing.assert_allclose(pushed([0, 6.0, 0], [0, 0, 0])[:3], [0, 0.010, 0], atol=0.001)
 
 
+@pytest.mark.parametrize(("margin", "moves"), [(0.1, True), (0.02, False)])
+def test_a_joint_is_pushed_back_from_its_limit_within_the_margin(
+    robot: EmulatedFci, margin: float, moves: bool
+) -> None:
+    """0.03 rad before the limit: 12 Nm (e^0.7 - 1) / (e - 1) = 7 Nm with a margin of 0.1 rad, which turns a
+    palm of 20 Nm/rad by a few hundredths of a radian; nothing with one of 0.02 rad."""
+    q = np.array(fr3.ARM_HOME)
+    q[5] = fr3.ARM_LIMITS[1][5] - 0.03
+    robot("place", q=q.tolist())
+    config = config_for(
+        robot.address, joint_limit_margin=margin, joint_limit_torque=12.0, rotational_stiffness=20.0
+    )
+    with running(FrankaDriver(config)) as driver:
+        driver.connect().result(PATIENCE_S)
+        driver.enable().result(PATIENCE_S)
+        rest = newest(driver).robot_time + 1.0
+        until(lambda: newest(driver).robot_time > rest, "a second of the robot's time")
+        moved = q[5] - newest(driver).q[5]
+    assert (moved > 0.01) if moves else (abs(moved) < 0.002)
+
+
 def test_a_push_is_seen_as_the_external_wrench(robot: EmulatedFci) -> None:
     with running(FrankaDriver(config_for(robot.address))) as driver:
         driver.connect().result(PATIENCE_S)

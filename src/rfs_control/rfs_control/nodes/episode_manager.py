@@ -46,6 +46,7 @@ from rfs_ros.conversions import stamp_msg, stamp_ns
 from rfs_ros.run import exit_with, run_node
 
 _DRIVERS = ("franka_node", "leap_node")
+_CAMERA = "realsense_node"
 _TICK_S = 0.1
 _LAST_NUMBERS_TIMEOUT_S = 2.0
 _VIDEO_TIMEOUT_S = 60.0
@@ -69,6 +70,8 @@ class EpisodeManager(Node):
         self._safety: SafetyState | None = None
         self._safety_before: tuple[int, int] = (0, 0)
         self._numbers: dict[str, dict[str, str]] = {}
+        self._broken: dict[str, str] = {}
+        """Devices whose drivers report an error, and which."""
         self._start_answer: Future | None = None
         self._over_s: float | None = None
         self._reported = False
@@ -160,7 +163,11 @@ class EpisodeManager(Node):
         if message.mode == SafetyState.HOLD and (self._safety is None or message.holds > self._safety.holds):
             self._hold_reasons.append(message.reason)
         self._safety = message
-        self._do(self.batch.gate(self._now_s(), Gate(message.mode), message.reason, message.holds))
+        reason = message.reason
+        if message.mode in (SafetyState.HOLD, SafetyState.FAULT):
+            # The gate sees that states stop; why, the device's driver has said.
+            reason = "; ".join((reason, *(f"{name}: {why}" for name, why in self._broken.items())))
+        self._do(self.batch.gate(self._now_s(), Gate(message.mode), reason, message.holds))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -169,6 +176,9 @@ class EpisodeManager(Node):
             if (namespace or "/") != self.get_namespace():
                 continue
             self._numbers[name] = {pair.key: pair.value for pair in status.values}
+            self._broken.pop(name, None)
+            if name in (*_DRIVERS, _CAMERA) and status.level == DiagnosticStatus.ERROR:
+                self._broken[name] = status.message
             refusal = self._numbers[name].get("refusal", "")
             if refusal and name in _DRIVERS and self.config.drivers and not self._started:
                 self._do(self.batch.policy_lost(self._now_s(), f"{name}: {refusal}"))

@@ -61,11 +61,14 @@ _PHASE_S = 1.0
 """Wall time within which a driver's phase follows its answers."""
 _IN_FAULT = ("fault", "failed")
 _IN_CONTROL = ("holding", "following", "moving")
-_LATE_S = (0.13, 0.25)
+_LATE_S = 0.13
 """Robot time since the last decision; one is due every 0.1 s, and the gate holds after 0.2 s."""
-_SILENT_S = (0.06, 0.25)
-"""Robot time since a driver's last state; the gate holds after 0.15 s, as it has been on its way before."""
-_DARK_S = (0.055, 0.25)
+_SILENT_S = (0.06, 0.06, 0.11)
+"""Robot time since the last state of the arm's and the hand's driver, and since the gate's last target:
+drivers and gate hold from 0.15 s on."""
+_GONE_S = 0.25
+"""Robot time after which nobody is waited for."""
+_DARK_S = 0.055
 """Robot time since the newest picture that was taken; longer ago, nobody reads them any more."""
 _SLOW_S = 0.03
 """Wall time by which a cycle is longer then; libfranka gives up after 1 s without a state."""
@@ -148,8 +151,8 @@ class EmulatedRobot(Node):
         self._finished_episode = ""
         self._started_ns = 0
         self._decided_at = 0
-        self._heard = [0, 0]
-        """Cycles at which the arm's and the hand's driver were heard last."""
+        self._heard = [0, 0, 0]
+        """Cycles at which the arm's and the hand's driver and the gate were heard last."""
         self._resetting = False
         self._measured = (time.monotonic(), 0)
 
@@ -167,8 +170,8 @@ class EmulatedRobot(Node):
         # Only to be counted, and so not even read.
         for part, kind in enumerate((Float32, JointState)):
             topic = ("arm/control_success_rate", "hand/joint_states")[part]
-            self.create_subscription(kind, topic, lambda _, part=part: self._on_driver(part), SMALL, raw=True)
-        # Only to be recorded: it is the drivers that follow them.
+            self.create_subscription(kind, topic, lambda _, part=part: self._on_heard(part), SMALL, raw=True)
+        # To be counted and recorded: it is the drivers that follow them.
         self.create_subscription(PoseStamped, "arm/target_pose", self._on_arm_target, SMALL)
         self.create_subscription(JointState, "hand/target", self._on_hand_target, SMALL)
         self._publish_diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", SMALL).publish
@@ -205,7 +208,7 @@ class EmulatedRobot(Node):
 
     def _on_cycle(self, ended: bool) -> None:
         cycles = self.devices.cycles
-        if self._policy_is_late(cycles) or self._driver_is_late(cycles) or self._camera_is_late():
+        if self._policy_is_late(cycles) or self._others_are_late(cycles) or self._camera_is_late():
             time.sleep(_SLOW_S)
         if ended or (not self.world.moving and cycles % STEPS_PER_TICK == 0):
             self._publish(ended)
@@ -218,24 +221,26 @@ class EmulatedRobot(Node):
         that is slow. A policy that stays away is found missing by the gate all the same."""
         running = self._started_ns and self.world.moving and self._decided_at
         late = (cycles - self._decided_at) * PHYSICS_DT
-        return bool(running and _LATE_S[0] < late < _LATE_S[1])
+        return bool(running and _LATE_S < late < _GONE_S)
 
-    def _driver_is_late(self, cycles: int) -> bool:
-        """In an episode, where a driver's states do not come: the gate would take it for dead."""
-        late = (cycles - min(self._heard)) * PHYSICS_DT
-        return bool(self._started_ns) and self.world.moving and _SILENT_S[0] < late < _SILENT_S[1]
+    def _others_are_late(self, cycles: int) -> bool:
+        """In an episode, where a driver's states or the gate's targets do not come: somebody would hold."""
+        if not self._started_ns or not self.world.moving:
+            return False
+        late = [(cycles - heard) * PHYSICS_DT for heard in self._heard]
+        return any(limit < each < _GONE_S for limit, each in zip(_SILENT_S, late, strict=True))
 
     def _camera_is_late(self) -> bool:
         """In an episode, where pictures are read: drawing them is what is slow."""
         if self._camera is None or not self._started_ns or not self.world.moving:
             return False
         late = (self.devices.time_ns - self._camera.shown_ns) * 1e-9
-        return bool(self._camera.shown_ns) and _DARK_S[0] < late < _DARK_S[1]
+        return bool(self._camera.shown_ns) and _DARK_S < late < _GONE_S
 
     def _on_decision(self, message: PolicyAction) -> None:
         self._decided_at = self.devices.cycles
 
-    def _on_driver(self, part: int) -> None:
+    def _on_heard(self, part: int) -> None:
         self._heard[part] = self.devices.cycles
 
     def _publish(self, ended: bool) -> None:
@@ -248,6 +253,7 @@ class EmulatedRobot(Node):
             self.recording.step(stamp_ns, self.world, outcome, missed=False)
 
     def _on_arm_target(self, message: PoseStamped) -> None:
+        self._on_heard(2)
         with contextlib.suppress(RfsError):
             self.world.applied_target = conversions.pose_from_msg(message.pose, "arm/target_pose")
 
