@@ -1,5 +1,6 @@
 """Promises of the vector environment."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -188,6 +189,13 @@ def test_actions_are_clipped_to_their_bounds() -> None:
 def test_reset_needs_an_episode_for_every_env() -> None:
     with pytest.raises(ActionError, match=r"\(3,\).*\(2,\)"):
         env_of(2).reset(0, np.arange(3))
+
+
+def test_it_says_where_its_arrays_are() -> None:
+    env = env_of(1)
+    assert env.device == "cpu"
+    env.worlds.engine.example = SimpleNamespace(device="cuda:1")
+    assert env.device == "cuda:1"
 
 
 def test_unknown_task_and_option_are_refused_by_name() -> None:
