@@ -237,6 +237,22 @@ def test_a_joint_at_its_limit_is_not_damped(both):
     np.testing.assert_allclose(data.qvel[dofs], expected, rtol=1e-6, atol=1e-6)
 
 
+def test_what_never_moves_is_shown_where_it_is(both):
+    engine, ours = both[0].worlds.engine, both[1].worlds.engine
+    shown, shapes = engine._fields._shown.numpy(), engine._fields._shapes
+    for world in range(2):
+        data = mujoco.MjData(ours.models[world])
+        mujoco.mj_kinematics(ours.models[world], data)
+        places = geoms_of(ours.models[world])
+        for name, geom in geoms_of(engine._solver.models[world]).items():
+            if name.rpartition("_")[0] in engine._fixed:
+                pose = shown[shapes[world, geom]]
+                np.testing.assert_allclose(pose[:3], data.geom_xpos[places[name]], atol=1e-6)
+                turn = np.zeros(9)
+                mujoco.mju_quat2Mat(turn, np.roll(pose[3:], 1).astype(float))
+                np.testing.assert_allclose(turn, data.geom_xmat[places[name]], atol=1e-6)
+
+
 def test_an_episode_begins_alike(both):
     _, _, (isaac, ours) = both
     np.testing.assert_allclose(isaac, ours, atol=1e-5)

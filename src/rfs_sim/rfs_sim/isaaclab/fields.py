@@ -177,6 +177,9 @@ class WorldFields:
         self._fields = ModelFields.of(self._model, scene.objects[0], scene.bodies)
         self._scratch = mujoco.MjData(self._model)
         self._views: dict[str, torch.Tensor] = {}
+        # What Newton shows, and writes over the solver's model now and then.
+        self._shapes = solver.mjc_geom_to_newton_shape.numpy()
+        self._shown = wp.to_torch(solver.model.shape_transform)
         if isinstance(solver, LoopSolver):
             return
         for name in WRITTEN:
@@ -196,19 +199,23 @@ class WorldFields:
 
     def set(self, world: int, start: EpisodeStart) -> None:
         """Writes an episode's parameters into one world."""
-        if isinstance(self._solver, LoopSolver):
-            self._fields.write(self._solver.models[world], self._scratch, start)
-            return
-        self._fields.write(self._model, self._scratch, start)
-        for name, view in self._views.items():
-            values = np.array(getattr(self._model, name), dtype=np.float32)
-            view[world] = torch.from_numpy(values).to(view.device).reshape(view.shape[1:])
+        loop = isinstance(self._solver, LoopSolver)
+        model = self._solver.models[world] if loop else self._model
+        self._fields.write(model, self._scratch, start)
         for geom, _, _ in self._fields.fixed:
-            for view, now in zip(
-                self._places, (self._scratch.geom_xpos, self._scratch.geom_xmat), strict=True
-            ):
-                values = now[geom].astype(np.float32)
-                view[world, geom] = torch.from_numpy(values).to(view.device).reshape(view.shape[2:])
+            pose = np.concatenate((model.geom_pos[geom], np.roll(model.geom_quat[geom], -1)))
+            _copy(pose, self._shown[self._shapes[world, geom]])
+            if not loop:
+                for view, now in zip(
+                    self._places, (self._scratch.geom_xpos, self._scratch.geom_xmat), strict=True
+                ):
+                    _copy(now[geom], view[world, geom])
+        for name, view in self._views.items():
+            _copy(getattr(model, name), view[world])
+
+
+def _copy(values: np.ndarray, to: torch.Tensor) -> None:
+    to.copy_(torch.from_numpy(np.array(values, dtype=np.float32)).reshape(to.shape))
 
 
 def _shape(geom: str) -> str:
