@@ -35,7 +35,7 @@ _CHORD_ITERATIONS = 8
 _NEAR = 0.25
 """How far from where the ODE comes from a solution is taken without a second look, in lengths of the step."""
 _LM_ITERATIONS, _POLISH_ITERATIONS = 60, 20
-_ATTEMPTS, _ASIDE = 30, 0.1
+_ATTEMPTS, _ASIDE = 60, 0.1
 """How often a solution is looked for; how far from the ODE's the second time, growing over ten times."""
 _POLISHED = 30
 """Errors up to this many tolerances are of steps that add up; larger ones are of a step that was not undone,
@@ -93,19 +93,7 @@ def invert(flow: FlowBase, features: Tensor, a_b: Tensor, tolerance: float = 3e-
     exact, rough = copy.deepcopy(flow).double(), copy.deepcopy(flow).float().velocity
     target = exact.action_normalizer.normalize(a_b.double()).flatten(1)
     s = exact.clip(features.double())
-    a_0 = torch.cat(
-        [
-            invert_push(
-                exact.velocity,
-                flow.integrator,
-                s[i : i + _BLOCK],
-                target[i : i + _BLOCK],
-                tolerance,
-                rough,
-            )
-            for i in range(0, len(target), _BLOCK)
-        ]
-    )
+    a_0 = invert_push(exact.velocity, flow.integrator, s, target, tolerance, rough)
     return _judged(exact, s, a_0, target, a_b)
 
 
@@ -133,22 +121,24 @@ def invert_push(
     # A coarse last step can fold space: of several points that it leads to the same place, the steps before
     # may reach only one. Where they do not reach the one that was found, another one is looked for.
     for attempt in range(_ATTEMPTS):
-        rows = everything[~(least <= 2 * tolerance)]
-        if not len(rows):
-            break
-        x = a[rows]
-        for k in reversed(range(integrator.steps)):
-            step, rough_step = _steps(v, rough, integrator, s[rows], k)
-            aside = None
-            if attempt and k == integrator.steps - 1:
-                drawn = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-                aside = _ASIDE * (1 + attempt % 10) * drawn / x.shape[1] ** 0.5
-            x = _undo(step, rough_step, x, tolerance, aside)
-        x, error = _polished(v, integrator, s[rows], x, a[rows], tolerance, _POLISHED * tolerance)
-        better = error < least[rows]
-        least[rows[better]] = error[better]
-        best = best.index_copy(0, rows[better], x[better])
-    return _polished(v, integrator, s, best, a, tolerance, torch.inf)[0]
+        left = everything[~(least <= 2 * tolerance)]
+        if not len(left):
+            return best
+        for rows in torch.split(left, _BLOCK):
+            x = a[rows]
+            for k in reversed(range(integrator.steps)):
+                step, rough_step = _steps(v, rough, integrator, s[rows], k)
+                aside = None
+                if attempt and k == integrator.steps - 1:
+                    drawn = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+                    aside = _ASIDE * (1 + attempt % 10) * drawn / x.shape[1] ** 0.5
+                x = _undo(step, rough_step, x, tolerance, aside)
+            x, error = _polished(v, integrator, s[rows], x, a[rows], tolerance, _POLISHED * tolerance)
+            better = error < least[rows]
+            least[rows[better]] = error[better]
+            best = best.index_copy(0, rows[better], x[better])
+    x, error = _polished(v, integrator, s, best.clone(), a, tolerance, torch.inf)
+    return torch.where((error < least)[:, None], x, best)
 
 
 def _polished(
