@@ -14,8 +14,6 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import NamedTuple
 
 import numpy as np
 
@@ -25,60 +23,11 @@ from rfs_drivers.franka_config import FrankaConfig
 from rfs_drivers.franka_connection import FrankaConnection, RobotState, VendorError
 from rfs_drivers.franka_faults import Cause, Fault, from_state
 from rfs_drivers.franka_recovery import RecoveryLadder, Step
+from rfs_drivers.franka_status import Log, Phase, Status
 from rfs_drivers.franka_targets import StateAge, TargetStream
-
-Log = Callable[[str, str], None]
-"""log(level, line), with level info, warning or error."""
-
-
-class Phase(Enum):
-    """What the driver is doing."""
-
-    DISCONNECTED = "disconnected"
-    READY = "ready"
-    """Connected, control off: the robot holds by its brakes or its own controller."""
-    HOLDING = "holding"
-    """In control, the palm kept where it was measured."""
-    FOLLOWING = "following"
-    """In control, following targets."""
-    MOVING = "moving"
-    """A joint motion: arm/home."""
-    FAULT = "fault"
-    """Control ended against our will; waits for arm/recover."""
-    FAILED = "failed"
-    """Nothing helps; see the reason."""
-
 
 _IN_SESSION = (Phase.HOLDING, Phase.FOLLOWING)
 _IN_CONTROL = (*_IN_SESSION, Phase.MOVING)
-
-
-class Status(NamedTuple):
-    """What the driver says about itself; a snapshot."""
-
-    phase: Phase
-    reason: str
-    """One line; empty where all is well."""
-    mode: str
-    """Robot mode of the newest state."""
-    state_age: float
-    """s."""
-    success_rate: float
-    target_age: float
-    """s; infinite before the first target."""
-    target_period: float
-    """Mean time between targets, s; nan before the third."""
-    target_jitter: float
-    """Standard deviation of that time, s."""
-    cycle_p99: float
-    """99th percentile of the time between two cycles, s."""
-    accepted: int
-    refused: int
-    clipped: int
-    holds: int
-    faults: int
-    connections: int
-    last_refusal: str
 
 
 @dataclass
