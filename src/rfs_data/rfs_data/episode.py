@@ -20,22 +20,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rfs_core import robot
 from rfs_core.config import describe, from_mapping
-from rfs_core.errors import CommandError, ConfigError, SpecError
+from rfs_core.errors import ConfigError, SpecError
 from rfs_core.gate_config import GateConfig
-from rfs_core.se3 import Pose
 from rfs_core.specs import ActionSpec, ObservationSpec, require_same
-from rfs_core.tasks import parts as task_parts
 from rfs_data import executed, parts
 from rfs_data.bag_reader import Bag
+from rfs_data.collected import NS_PER_S, STALE_NS, Collected, collect, end_of, nanoseconds, observation_at
 from rfs_data.errors import BagError, Reason
 from rfs_data.executed import AGREEMENT, GateRule, Recorded
-from rfs_data.schema import STEP_TOPICS, stamp_ns
-
-_NS_PER_S = 1_000_000_000
-_STALE_NS = 300_000_000
-"""On a robot: age of a sample beyond which there is no observation."""
 
 _SHOWN = 10
 
@@ -107,22 +100,6 @@ class Episode:
         return int((self.engaged & self.mask).sum())
 
 
-@dataclass
-class _Collected:
-    """Messages of an episode by what they are; samples by stamp (ns)."""
-
-    actions: dict[int, Any] = field(default_factory=dict)
-    """By sequence."""
-    rewards: dict[int, Any] = field(default_factory=dict)
-    corrections: list[tuple[int, FloatArray, bool]] = field(default_factory=list)
-    parts: dict[str, dict[int, Mapping[str, NDArray[Any]]]] = field(default_factory=dict)
-    """By topic."""
-    palm_targets: dict[int, Pose] = field(default_factory=dict)
-    hand_targets: dict[int, FloatArray] = field(default_factory=dict)
-    palms: dict[int, Pose] = field(default_factory=dict)
-    marks: list[tuple[str, str]] = field(default_factory=list)
-
-
 def read_episode(
     path: Path,
     action_spec: ActionSpec | None = None,
@@ -159,24 +136,24 @@ def _same(bag: Bag, wanted: Any, found: Any, what: str) -> None:
 
 def _assemble(bag: Bag, shortest: int) -> Episode:
     action_spec, observation_spec = bag.action_spec, bag.observation_spec
-    dt_ns = round(action_spec.control_dt * _NS_PER_S)
+    dt_ns = round(action_spec.control_dt * NS_PER_S)
     horizon, size = action_spec.horizon, action_spec.size
     period_ns = horizon * dt_ns
     started = int(bag.episode["started_ns"])
     gate = _gate_config(bag)
     by_stamp = gate.tick_source == "state"
     sources = parts.sources_of(observation_spec)
-    got = _collect(bag, sources, started, dt_ns if by_stamp else 0)
+    got = collect(bag, sources, started, dt_ns if by_stamp else 0)
     if not got.actions:
         raise BagError(Reason.NO_STEPS, f"{bag.path}: no decision of the policy in it")
     if not got.rewards:
         raise BagError(Reason.NO_REWARD, f"{bag.path}: no reward in it")
     decisions = sorted(got.actions.values(), key=lambda m: m.sequence)
     limit = started + int(bag.episode["max_steps"]) * dt_ns if bag.episode["max_steps"] else 2**62
-    end, terminated = _end(bag, got.rewards, limit)
+    end, terminated = end_of(bag, got.rewards, limit)
 
     def see(at_ns: int) -> NDArray[np.float32] | list[str]:
-        return _observation(got, sources, observation_spec, at_ns, by_stamp)
+        return observation_at(got, sources, observation_spec, at_ns, by_stamp)
 
     if by_stamp:
         if not terminated and end != limit and isinstance(see(end), list):
@@ -184,15 +161,15 @@ def _assemble(bag: Bag, shortest: int) -> Episode:
         starts = [
             started + k * horizon * dt_ns for k in range(math.ceil((end - started) / (horizon * dt_ns)))
         ]
-        answered = {_ns(m.observation_stamp): m for m in reversed(decisions)}
+        answered = {nanoseconds(m.observation_stamp): m for m in reversed(decisions)}
         if not terminated and end != limit:
             starts = [start for start in starts if start <= max(answered)]
             end = min(end, max(answered) + period_ns)
         missing = [k for k, start in enumerate(starts) if start not in answered]
         decisions = [answered[start] for start in starts if start in answered]
     else:
-        decisions = [m for m in decisions if _ns(m.header.stamp) < end]
-        starts = [_ns(m.header.stamp) for m in decisions]
+        decisions = [m for m in decisions if nanoseconds(m.header.stamp) < end]
+        starts = [nanoseconds(m.header.stamp) for m in decisions]
         missing = [
             k for k in range(1, len(decisions)) if decisions[k].sequence != decisions[k - 1].sequence + 1
         ]
@@ -268,104 +245,6 @@ def _assemble(bag: Bag, shortest: int) -> Episode:
     return episode
 
 
-def _collect(bag: Bag, sources: Iterable[parts.Source], started: int, grid_ns: int) -> _Collected:
-    """Decode what the steps are made of; with a grid, only what is stamped on it."""
-    got = _Collected()
-    index = int(bag.episode["index"])
-    by_topic = {source.topic: source for source in sources}
-    topics = STEP_TOPICS | {"correction/residual", "episode/mark"} | set(by_topic)
-    # The first targets of the gate start at the measured palm and fingers, whatever the policy looks at.
-    by_topic.setdefault("hand/joint_states", parts.SOURCES[1])
-    for raw in bag.messages(topics):
-        stamp = stamp_ns(raw.data)
-        if stamp is None:
-            raise BagError(Reason.DAMAGED, f"{bag.path}: a message on {raw.topic} is not little-endian CDR")
-        dense = raw.topic not in ("policy/action", "correction/residual", "episode/mark", "perception/points")
-        if grid_ns and dense and (stamp < started or (stamp - started) % grid_ns):
-            continue
-        message = bag.decode(raw)
-        try:
-            match raw.topic:
-                case "policy/action":
-                    if message.episode == index and _ns(message.observation_stamp) >= started - _STALE_NS:
-                        got.actions.setdefault(int(message.sequence), message)
-                    continue
-                case "correction/residual":
-                    residual = np.asarray(message.residual, dtype=np.float64)
-                    if residual.shape != (bag.action_spec.size,) or not np.isfinite(residual).all():
-                        # As the gate does: a correction that cannot be used releases.
-                        residual, message.engaged = np.zeros(bag.action_spec.size), False
-                    got.corrections.append((stamp, residual, bool(message.engaged)))
-                    continue
-                case "episode/mark":
-                    if message.episode == bag.episode["id"]:
-                        got.marks.append((str(message.mark), str(message.reason)))
-                    continue
-                case "reward":
-                    if stamp > started:
-                        got.rewards[stamp] = message
-                    continue
-                case "arm/target_pose":
-                    got.palm_targets[stamp] = parts.pose(message, raw.topic)
-                    continue
-                case "hand/target":
-                    got.hand_targets[stamp] = parts.by_name(
-                        message.name, message.position, robot.HAND_JOINT_NAMES, raw.topic
-                    )
-                    continue
-                case "arm/current_pose":
-                    got.palms[stamp] = parts.pose(message, raw.topic)
-            if raw.topic in by_topic:
-                got.parts.setdefault(raw.topic, {})[stamp] = by_topic[raw.topic].convert(message)
-        except CommandError as error:
-            reason = Reason.NOT_FINITE if "finite" in str(error) else Reason.OTHER_SPEC
-            raise BagError(reason, f"{bag.path}: {error}") from error
-    return got
-
-
-def _end(bag: Bag, rewards: Mapping[int, Any], limit: int) -> tuple[int, bool]:
-    """Stamp of the last state of the episode, and whether it was terminal."""
-    stamps = sorted(stamp for stamp in rewards if stamp <= limit)
-    for stamp in stamps:
-        if rewards[stamp].terminated:
-            return stamp, True
-    if limit in rewards:
-        return limit, False
-    finished = bag.episode.get("finished_ns")
-    if finished is not None:
-        stamps = [stamp for stamp in stamps if stamp <= int(finished)]
-    if not stamps:
-        raise BagError(Reason.NO_REWARD, f"{bag.path}: no reward between its beginning and its end")
-    return stamps[-1], False
-
-
-def _observation(
-    got: _Collected, sources: Iterable[parts.Source], spec: ObservationSpec, at_ns: int, by_stamp: bool
-) -> NDArray[np.float32] | list[str]:
-    """What the policy saw at a time; the topics that are to blame where it saw nothing. Shape: (O,)."""
-    values: dict[str, NDArray[np.float32]] = {}
-    missing = []
-    for source in sources:
-        samples = got.parts.get(source.topic, {})
-        if by_stamp and source.exact:
-            found = samples.get(at_ns)
-        else:
-            known = sorted(samples)
-            before = bisect_right(known, at_ns) - 1
-            found = samples[known[before]] if before >= 0 and at_ns - known[before] <= _STALE_NS else None
-        if found is None:
-            missing.append(source.topic)
-        else:
-            for name, value in found.items():
-                values[name] = np.asarray(value, dtype=np.float32).reshape(1, -1)
-    if missing:
-        return missing
-    row: NDArray[np.float32] = task_parts.complete(spec, values)[0]
-    if row.shape != (spec.size,):
-        raise BagError(Reason.OTHER_SPEC, f"an observation has {row.size} values, its spec says {spec.size}")
-    return row
-
-
 def _seen(bag: Bag, found: NDArray[np.float32] | list[str], k: int) -> NDArray[np.float32]:
     if isinstance(found, list):
         raise BagError(
@@ -400,7 +279,7 @@ def _rewards(
     for d, i in zip(*np.nonzero(mask), strict=True):
         ended = int(begin[d, i]) + dt_ns
         before = bisect_right(known, ended) - 1
-        if before < 0 or ended - known[before] > (0 if by_stamp else _STALE_NS):
+        if before < 0 or ended - known[before] > (0 if by_stamp else STALE_NS):
             missing.append(int(d))
             continue
         message = rewards[known[before]]
@@ -419,7 +298,7 @@ def _list(numbers: list[int]) -> str:
     return shown if len(numbers) <= _SHOWN else f"{shown} and {len(numbers) - _SHOWN} more"
 
 
-def _nearest_commands(ticks: list[int], got: _Collected, dt_ns: int) -> list[int]:
+def _nearest_commands(ticks: list[int], got: Collected, dt_ns: int) -> list[int]:
     """On a robot: the stamp of the target that answers each step, or the step's own where there is none."""
     known = sorted(got.palm_targets.keys() & got.hand_targets.keys())
     found = []
@@ -449,8 +328,8 @@ def _gate_rule(gate: GateConfig, spec: ActionSpec) -> GateRule:
         residual_bounds=gate.residual_bounds().vector(spec),
         limits=gate.step_limits(),
         ramp_steps=round(gate.correction_ramp_s / spec.control_dt),
-        stale_correction_ns=round(gate.stale_correction_s * _NS_PER_S),
-        future_ns=round(gate.future_tolerance_s * _NS_PER_S),
+        stale_correction_ns=round(gate.stale_correction_s * NS_PER_S),
+        future_ns=round(gate.future_tolerance_s * NS_PER_S),
     )
 
 
@@ -478,7 +357,7 @@ def _silences(
     corrections: list[tuple[int, FloatArray, bool]], end: int, gate: GateConfig
 ) -> Iterable[tuple[Reason, str]]:
     """Times at which a device that was correcting was not heard any more."""
-    stale_ns = round(gate.stale_correction_s * _NS_PER_S)
+    stale_ns = round(gate.stale_correction_s * NS_PER_S)
     during = sorted((c for c in corrections if c[0] < end), key=lambda c: c[0])
     next_ns = [*(c[0] for c in during[1:]), end]
     silent = [(c[0], n) for c, n in zip(during, next_ns, strict=False) if c[2] and n - c[0] > stale_ns]
@@ -487,7 +366,7 @@ def _silences(
         yield (
             Reason.CORRECTION_LOST,
             f"correction/residual fell silent while a human corrected, {len(silent)} times, first for "
-            f"{(until - since) / _NS_PER_S:.2f} s: its residual faded out; was the device unplugged?",
+            f"{(until - since) / NS_PER_S:.2f} s: its residual faded out; was the device unplugged?",
         )
 
 
@@ -496,7 +375,3 @@ def _require_finite(episode: Episode) -> None:
     for name in ("observation", "a_0", "a_b", "a_r", "a", "executed", "reward"):
         if not check(getattr(episode, name)).all():
             raise BagError(Reason.NOT_FINITE, f"{episode.path}: {name} is not finite")
-
-
-def _ns(stamp: Any) -> int:
-    return int(stamp.sec) * _NS_PER_S + int(stamp.nanosec)

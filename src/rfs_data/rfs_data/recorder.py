@@ -26,10 +26,17 @@ from rosbags.typesys.store import Typestore
 from rfs_core.errors import RfsError
 from rfs_data.bag_writer import BagWriter
 from rfs_data.recorder_config import RecorderConfig
-from rfs_data.schema import FORMAT, FORMAT_VERSION, OUTCOMES, STEP_TOPICS, Topic, stamp_ns
-
-PHASE_RUNNING, PHASE_FINISHED = 2, 3
-"""As in rfs_msgs/EpisodeState."""
+from rfs_data.recording import (
+    PHASE_FINISHED,
+    PHASE_RUNNING,
+    EpisodeInfo,
+    Event,
+    Flow,
+    Sample,
+    Status,
+    episode_dict,
+)
+from rfs_data.schema import FORMAT, FORMAT_VERSION, STEP_TOPICS, Topic, stamp_ns
 
 _KEPT, _KEPT_LARGE = 1024, 8
 """Messages of a topic that are kept while no episode runs."""
@@ -44,85 +51,12 @@ _BEFORE_THE_END = ("policy/action", "arm/target_pose", "hand/target")
 _GB = 1e9
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A message as it came."""
-
-    log_ns: int
-    """Receipt, ROS time (ns)."""
-    publish_ns: int
-    """Sending, clock of the sender (ns)."""
-    sequence: int
-    """Number among its publisher's messages, from 1; 0 where unknown."""
-    data: bytes
-    """CDR."""
-
-
-@dataclass(frozen=True)
-class EpisodeInfo:
-    """What rfs_msgs/EpisodeState says."""
-
-    id: str
-    index: int
-    count: int
-    task: str
-    seed: int
-    phase: int
-    started_ns: int
-    max_steps: int
-    outcome: int
-    reason: str
-    stamp_ns: int
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something to log."""
-
-    level: str
-    """info, warning or error."""
-    sentence: str
-
-
-@dataclass
-class _Flow:
-    """Messages of one topic within one episode."""
-
-    received: int = 0
-    lost: int = 0
-    dropped: int = 0
-    last: int = 0
-    stamp_ns: int = 0
-    """Newest stamp."""
-    mixed: bool = False
-    """Sequence numbers went back: more than one publisher, or one that was started anew."""
-
-    def count(self, sequence: int) -> None:
-        self.received += 1
-        if sequence <= 0 or (self.last and sequence <= self.last):
-            self.mixed = True
-        elif self.last:
-            self.lost += sequence - self.last - 1
-        self.last = sequence
-
-    def to_dict(self, topic: Topic) -> dict[str, Any]:
-        # A latched topic keeps its last message only: what is skipped is not lost.
-        known = topic.counted and not topic.latched and not self.mixed
-        return {
-            "type": topic.type,
-            "received": self.received,
-            "expected": self.received + self.lost if known else None,
-            "lost": self.lost if known else None,
-            "dropped": self.dropped,
-        }
-
-
 @dataclass
 class _Episode:
     """The episode that is being recorded, as the caller's side sees it."""
 
     info: EpisodeInfo
-    flows: dict[str, _Flow] = field(default_factory=dict)
+    flows: dict[str, Flow] = field(default_factory=dict)
     marks: list[str] = field(default_factory=list)
     ending: EpisodeInfo | None = None
     close_at: float = 0.0
@@ -149,27 +83,6 @@ class _Finish:
 @dataclass(frozen=True)
 class _Nothing:
     """It is time to flush, or to look at the disk."""
-
-
-@dataclass
-class Status:
-    """What the recorder is doing, for /diagnostics."""
-
-    recording: str = ""
-    """Id of the running episode."""
-    finished_episode: str = ""
-    """Id of the last episode that is on the disk."""
-    episodes: int = 0
-    """Bags closed since the start."""
-    lost: int = 0
-    """Messages lost before they came here, in all closed bags."""
-    dropped: int = 0
-    """Messages given up because the disk was too slow."""
-    free_gb: float = 0.0
-    problem: str = ""
-    """Why nothing is recorded, or soon will not be."""
-    stopped: bool = False
-    """The disk is full, or refuses."""
 
 
 def free_bytes(folder: Path) -> int:
@@ -298,7 +211,7 @@ class Recorder:
         """
         if episode.ending is None:
             return False
-        reward = episode.flows.get("reward", _Flow())
+        reward = episode.flows.get("reward", Flow())
         end = max(episode.ending.stamp_ns, reward.stamp_ns)
         return all(
             flow.stamp_ns >= end - (_DECISION_NS if name in _BEFORE_THE_END else 0)
@@ -337,7 +250,7 @@ class Recorder:
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             "complete": False,
-            "episode": _episode_dict(info, None),
+            "episode": episode_dict(info, None),
             "topics": {
                 topic.name: {"name": topic.bag_name, "type": topic.type, "latched": topic.latched}
                 for topic in self._topics.values()
@@ -362,7 +275,7 @@ class Recorder:
         return stamp is None or stamp >= started_ns - _BEFORE_NS
 
     def _record(self, episode: _Episode, topic: str, sample: Sample) -> None:
-        flow = episode.flows.setdefault(topic, _Flow())
+        flow = episode.flows.setdefault(topic, Flow())
         flow.count(sample.sequence)
         if topic in STEP_TOPICS:
             flow.stamp_ns = max(flow.stamp_ns, stamp_ns(sample.data) or 0)
@@ -390,7 +303,7 @@ class Recorder:
         self.status.lost += sum(flow["lost"] or 0 for flow in flows.values())
         closing = {
             "complete": episode.ending is not None,
-            "episode": _episode_dict(episode.info, episode.ending),
+            "episode": episode_dict(episode.info, episode.ending),
             "flows": flows,
             # The checkpoint's id and the nodes' parameters may have become known only meanwhile.
             **self._header(episode.info),
@@ -499,19 +412,3 @@ class Recorder:
 
     def _say(self, level: str, sentence: str) -> None:
         self.events.append(Event(level, sentence))
-
-
-def _episode_dict(info: EpisodeInfo, ending: EpisodeInfo | None) -> dict[str, Any]:
-    outcome = ending.outcome if ending is not None else 0
-    return {
-        "id": info.id,
-        "index": info.index,
-        "count": info.count,
-        "task": info.task,
-        "seed": info.seed,
-        "max_steps": info.max_steps,
-        "started_ns": info.started_ns,
-        "finished_ns": ending.stamp_ns if ending is not None else None,
-        "outcome": OUTCOMES[outcome] if outcome < len(OUTCOMES) else "none",
-        "reason": ending.reason if ending is not None else "",
-    }

@@ -19,8 +19,9 @@ from rfs_data.bag_reader import Bag
 from rfs_data.definitions import typestore
 from rfs_data.episode import read_episode
 from rfs_data.errors import BagError, Reason
-from rfs_data.recorder import PHASE_FINISHED, PHASE_RUNNING, EpisodeInfo, Recorder, Sample
+from rfs_data.recorder import Recorder
 from rfs_data.recorder_config import RecorderConfig
+from rfs_data.recording import PHASE_FINISHED, PHASE_RUNNING, EpisodeInfo, Sample
 from rfs_data.recover import recover
 from rfs_data.schema import TOPICS
 

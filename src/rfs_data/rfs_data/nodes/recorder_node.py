@@ -25,8 +25,9 @@ from rclpy.task import Future
 
 from rfs_data import provenance
 from rfs_data.definitions import typestore
-from rfs_data.recorder import EpisodeInfo, Recorder, Sample
+from rfs_data.recorder import Recorder
 from rfs_data.recorder_config import RecorderConfig
+from rfs_data.recording import EpisodeInfo, Sample
 from rfs_data.schema import TOPICS, Topic
 from rfs_msgs.msg import EpisodeState, PolicyAction
 from rfs_ros import connections, params
