@@ -40,8 +40,8 @@ TASK_SETTINGS: dict[str, TaskSettings] = {
     "stack": TaskSettings(budget=430_000),
     "pour": TaskSettings(budget=620_000, evaluate_every=200_000, train_dt=0.005, num_envs=160),
     # Over the hand: the arm is learned from nothing, so longer, and with more exploration of what it does.
-    "power": TaskSettings(budget=1_000_000, noise_std=0.5, residual_std=0.25),
-    "pinch": TaskSettings(budget=1_000_000, noise_std=0.5, residual_std=0.25),
+    "power": TaskSettings(budget=2_000_000, noise_std=0.5, residual_std=0.25),
+    "pinch": TaskSettings(budget=2_000_000, noise_std=0.5, residual_std=0.25),
 }
 """By task; a task that is not here trains with the defaults."""
 
