@@ -14,7 +14,7 @@ from rfs_core import se3
 from rfs_perception import calibration
 from rfs_sim.emulated_config import EmulatedConfig
 from rfs_sim.model import compile_model
-from rfs_sim.nodes.emulated_camera import SERIAL, camera_of
+from rfs_sim.nodes.camera_process import SERIAL, camera_of
 
 FILE = Path(__file__).parent.parent / "config" / "robot" / "emulated_camera.json"
 DATE = "2026-11-20T00:00:00+00:00"
