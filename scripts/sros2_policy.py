@@ -17,7 +17,7 @@ from xml.etree import ElementTree as xml
 POLICY = Path(__file__).resolve().parent.parent / "config" / "sros2" / "policy.xml"
 
 Rights = dict[str, list[str]]
-"""publish and subscribe: topics; reply and request: services."""
+"""publish and subscribe: topics; reply and request: services; execute and call: actions."""
 
 _PARAMETERS = ["describe_parameters", "get_parameter_types", "get_parameters", "list_parameters"]
 _PARAMETERS += ["set_parameters", "set_parameters_atomically", "get_type_description"]
@@ -79,6 +79,7 @@ NODES: dict[str, Rights] = {
         + ["arm/control_success_rate", "arm/driver_phase"],
         "subscribe": ["arm/target_pose"],
         "reply": ["arm/home", "arm/recover"],
+        "execute": ["arm/move_joints"],
         "lifecycle": ["franka_node"],
     },
     "leap_node": {
@@ -94,7 +95,8 @@ NODES: dict[str, Rights] = {
     },
     "emulated_robot": {
         "publish": WORLD,
-        "subscribe": [*COMMANDS, "episode/state", "policy/action", "arm/driver_phase", "hand/driver_phase"],
+        "subscribe": [*COMMANDS, "episode/state", "policy/action", "arm/driver_phase", "hand/driver_phase"]
+        + ["arm/control_success_rate", "hand/joint_states"],
         "reply": ["sim/reset"],
         "request": ["arm/recover", "hand/recover"]
         + [f"{node}/{service}" for node in ("franka_node", "leap_node") for service in _LIFECYCLE[:2]],
@@ -119,6 +121,7 @@ NODES: dict[str, Rights] = {
             for node in ("policy_node", "franka_node", "leap_node", "realsense_node", "reward_node")
             for service in _LIFECYCLE
         ],
+        "call": ["arm/move_joints"],
     },
 }
 
@@ -137,7 +140,13 @@ def rights(node: str) -> Rights:
         every["reply"] += [f"{name}/{service}" for service in _LIFECYCLE]
     if node == "operator":
         every["subscribe"] += ["/rosout", *(f"{name}/transition_event" for name in NODES if name != node)]
+    every |= {"execute": [], "call": []}
     return {rule: sorted({*own.get(rule, []), *names}) for rule, names in every.items()}
+
+
+KINDS = {"publish": "topic", "subscribe": "topic", "reply": "service", "request": "service"}
+KINDS |= {"execute": "action", "call": "action"}
+"""Element of the policy by rule."""
 
 
 def document() -> str:
@@ -149,7 +158,7 @@ def document() -> str:
         name = "*" if node == "operator" else node
         profile = xml.SubElement(xml.SubElement(enclave, "profiles"), "profile", ns="/", node=name)
         for rule, names in rights(node).items():
-            kind = "topic" if rule in ("publish", "subscribe") else "service"
+            kind = KINDS[rule]
             if names:
                 listed = xml.SubElement(profile, f"{kind}s", {rule: "ALLOW"})
                 for each in names:

@@ -154,11 +154,19 @@ def test_a_policy_on_another_machine_is_not_heard(promised, ros_domain):
 def allowed(node: str, rule: str) -> set[str]:
     """What the policy allows a node, as absolute names."""
     (profile,) = (p for p in xml.parse(POLICY).iter("profile") if p.get("node") == node)
-    return {
-        each.text if each.text.startswith("/") else f"/{each.text}"
-        for group in profile
-        if group.get(rule) == "ALLOW"
-        for each in group
+
+    def named(rule):
+        return {
+            each.text if each.text.startswith("/") else f"/{each.text}"
+            for group in profile
+            if group.get(rule) == "ALLOW"
+            for each in group
+        }
+
+    # What serving an action means on the wire.
+    parts = {"publish": ("feedback", "status"), "reply": ("send_goal", "cancel_goal", "get_result")}
+    return named(rule) | {
+        f"{action}/_action/{part}" for action in named("execute") for part in parts.get(rule, ())
     }
 
 
@@ -180,7 +188,8 @@ def test_the_sros2_policy_is_well_formed_and_lets_only_one_node_command(promised
         name = "operator" if profile.get("node") == "*" else profile.get("node")
         assert enclave.get("path") == f"/rfs/{name}"
         for group in profile:
-            rules = {"topics": ("publish", "subscribe"), "services": ("reply", "request")}[group.tag]
+            rules = {"topics": ("publish", "subscribe"), "services": ("reply", "request")}
+            rules = (rules | {"actions": ("call", "execute")})[group.tag]
             assert [rule for rule in group.attrib if rule in rules] == list(group.attrib) != []
             assert set(group.attrib.values()) == {"ALLOW"}
             assert len(group) > 0

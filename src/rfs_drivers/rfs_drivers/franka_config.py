@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,20 @@ ARMS = ("fr3", "fer")
 CLOCKS = ("steady", "robot")
 REALTIME = ("enforce", "ignore")
 TOOL_FRAMES = ("palm", "desk")
+
+
+LIMIT_MARGIN = 0.02
+"""rad, by which a joint motion stays within the arm's limits."""
+
+
+def outside_limits(q: Iterable[float]) -> str:
+    """Which joints of the arm a motion to q (rad, 7) would take too near to their limits; empty: none."""
+    low, high = robot.ARM_LIMITS
+    return "; ".join(
+        f"{name} is {value:.3f}, allowed: {lo + LIMIT_MARGIN:.3f} to {hi - LIMIT_MARGIN:.3f} rad"
+        for name, value, lo, hi in zip(robot.ARM_JOINT_NAMES, q, low, high, strict=True)
+        if not lo + LIMIT_MARGIN <= value <= hi - LIMIT_MARGIN
+    )
 
 
 @dataclass(frozen=True)
@@ -244,15 +259,9 @@ class FrankaConfig:
                 "arm is 'fer', allowed: fr3. A Franka Emika Robot (Panda) speaks FCI version 5 or older, the "
                 "client library of this version speaks 10 (FR3, system image 5.9 or newer)"
             )
-        low, high = robot.ARM_LIMITS
-        margin = 0.02
-        outside = [
-            f"{name} is {q:.3f}, allowed: {lo + margin:.3f} to {hi - margin:.3f} rad"
-            for name, q, lo, hi in zip(robot.ARM_JOINT_NAMES, self.home, low, high, strict=True)
-            if not lo + margin <= q <= hi - margin
-        ]
+        outside = outside_limits(self.home)
         if outside:
-            raise ConfigError(f"home: {'; '.join(outside)}")
+            raise ConfigError(f"home: {outside}")
         for axis, lo, hi in zip("xyz", self.workspace_low, self.workspace_high, strict=True):
             if lo >= hi:
                 raise ConfigError(

@@ -11,15 +11,16 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from rfs_core.se3 import Pose
 from rfs_drivers.errors import DriverError
-from rfs_drivers.franka_config import FrankaConfig
+from rfs_drivers.franka_config import FrankaConfig, outside_limits
 from rfs_drivers.franka_connection import FrankaConnection, RobotState, VendorError
 from rfs_drivers.franka_faults import Cause, Fault, from_state
 from rfs_drivers.franka_recovery import RecoveryLadder, Step
@@ -33,7 +34,17 @@ _IN_CONTROL = (*_IN_SESSION, Phase.MOVING)
 @dataclass
 class _Request:
     name: str
+    arguments: tuple[Any, ...] = ()
     future: Future[str] = field(default_factory=Future)
+
+
+@dataclass
+class _JointMotion:
+    goal: str
+    """Where to, for a person."""
+    future: Future[str]
+    until: float
+    """s; later it is given up."""
 
 
 class FrankaDriver:
@@ -69,8 +80,7 @@ class FrankaDriver:
         self._phase = Phase.DISCONNECTED
         self._reason = ""
         self._enabled = False
-        self._home: Future[str] | None = None
-        self._home_until = 0.0
+        self._motion: _JointMotion | None = None
         self._recover: Future[str] | None = None
         self._faults = 0
         self._state: RobotState | None = None
@@ -116,13 +126,36 @@ class FrankaDriver:
 
     def home(self) -> Future[str]:
         """Move the joints to `config.home`; refused while targets are followed."""
-        return self._ask("home")
+        return self._ask("move", "home", self._config.home, self._config.home_speed)
+
+    def move_joints(self, q: Sequence[float], speed: float) -> Future[str]:
+        """Move the joints; refused while targets are followed, and where a joint would come to its limit.
+
+        Args:
+            q: rad. Shape: (7,)
+            speed: share of the robot's largest speed, acceleration and jerk, 0.01 to 0.5.
+        """
+        if not 0.01 <= speed <= 0.5:
+            return _refused(f"speed is {speed}, allowed: 0.01 to 0.5 of the robot's largest")
+        outside = outside_limits(q)
+        if outside:
+            return _refused(f"joints: {outside}")
+        return self._ask("move", "the goal", tuple(q), speed)
+
+    def stop_motion(self) -> Future[str]:
+        """End a joint motion smoothly; whoever asked for it is told."""
+        return self._ask("stop_motion")
 
     def offer(self, target: Pose) -> None:
         """A palm target in the base frame (N = 1), received now."""
         with self._lock:
             self._offers.append((self._clock(), target))
         self._wake.set()
+
+    @property
+    def config(self) -> FrankaConfig:
+        """As given."""
+        return self._config
 
     @property
     def state(self) -> RobotState | None:
@@ -278,11 +311,10 @@ class FrankaDriver:
             self._connection.end_session()
         self._enter_fault(fault)
         self._log("error", fault.reason)
-        for name in ("_home", "_recover"):
-            future: Future[str] | None = getattr(self, name)
-            if future is not None:
-                setattr(self, name, None)
-                future.set_exception(DriverError(fault.reason))
+        self._end_motion(DriverError(fault.reason))
+        future, self._recover = self._recover, None
+        if future is not None:
+            future.set_exception(DriverError(fault.reason))
 
     def _named(self, fault: Fault) -> Fault:
         """A fault with the names of the robot's errors, which the client's message may lack."""
@@ -373,11 +405,10 @@ class FrankaDriver:
 
     # ---- requests ------------------------------------------------------------------------------------
 
-    def _ask(self, name: str) -> Future[str]:
-        request = _Request(name)
+    def _ask(self, name: str, *arguments: Any) -> Future[str]:
+        request = _Request(name, arguments)
         if self._closing.is_set():
-            request.future.set_exception(DriverError("the driver was closed"))
-            return request.future
+            return _refused("the driver was closed")
         with self._lock:
             self._requests.append(request)
         self._wake.set()
@@ -389,9 +420,9 @@ class FrankaDriver:
                 if not self._requests:
                     return
                 request = self._requests.popleft()
-            action: Callable[[Future[str]], None] = getattr(self, f"_do_{request.name}")
+            action: Callable[..., None] = getattr(self, f"_do_{request.name}")
             try:
-                action(request.future)
+                action(request.future, *request.arguments)
             except VendorError as error:
                 request.future.set_exception(error)
                 raise
@@ -435,7 +466,7 @@ class FrankaDriver:
     def _do_disable(self, future: Future[str]) -> None:
         self._enabled = False
         if self._phase is Phase.MOVING:
-            self._end_home(DriverError("stopped: control was switched off"))
+            self._end_motion(DriverError("stopped: control was switched off"))
             self._connection.stop_joint_motion()
         fault = self._connection.end_session() if self._connection.in_session else None
         if fault is not None and fault.cause is not Cause.PREEMPTED:
@@ -453,9 +484,11 @@ class FrankaDriver:
         self._ladder.request()
         self._recover = future
 
-    def _do_home(self, future: Future[str]) -> None:
+    def _do_move(self, future: Future[str], goal: str, q: tuple[float, ...], speed: float) -> None:
         if self._phase is Phase.FOLLOWING:
-            raise DriverError("targets are being followed: stop the policy (safety/stop) before arm/home")
+            raise DriverError(
+                "targets are being followed: stop the policy (safety/stop) before moving joints"
+            )
         if self._phase is Phase.MOVING:
             raise DriverError("a joint motion is running already")
         if self._phase not in (Phase.READY, Phase.HOLDING):
@@ -463,26 +496,36 @@ class FrankaDriver:
         fault = self._connection.end_session()
         if fault is not None and fault.cause is not Cause.PREEMPTED:
             raise VendorError(fault)
-        self._connection.begin_joint_motion(np.array(self._config.home), self._config.home_speed)
+        self._connection.begin_joint_motion(np.array(q), speed)
         self._phase = Phase.MOVING
-        self._home = future
-        self._home_until = self._now() + self._config.home_timeout
+        self._motion = _JointMotion(goal, future, self._now() + self._config.home_timeout)
+
+    def _do_stop_motion(self, future: Future[str]) -> None:
+        if self._phase is not Phase.MOVING:
+            future.set_result("no joint motion is running")
+            return
+        self._end_motion(DriverError("stopped: somebody has asked for it"))
+        self._connection.stop_joint_motion()
+        self._after_joint_motion()
+        self._answer(future, "stopped")
 
     def _watch_joint_motion(self) -> None:
         with self._lock:
             for _ in self._offers:
-                self._last_refusal = self._stream.refuse("the arm is moving home")
+                self._last_refusal = self._stream.refuse("a joint motion is running")
             self._offers.clear()
+        motion = self._motion
         if not self._connection.joint_motion_finished():
-            if self._now() > self._home_until:
-                self._end_home(DriverError(f"not at home after {self._config.home_timeout:.0f} s: stopped"))
+            if motion is not None and self._now() > motion.until:
+                limit = self._config.home_timeout
+                self._end_motion(DriverError(f"not at {motion.goal} after {limit:.0f} s: stopped"))
                 self._connection.stop_joint_motion()
                 self._after_joint_motion()
             return
-        future, self._home = self._home, None
+        self._motion = None
         self._after_joint_motion()
-        if future is not None:
-            self._answer(future, "at home")
+        if motion is not None:
+            self._answer(motion.future, f"at {motion.goal}")
 
     def _after_joint_motion(self) -> None:
         self._become_ready()
@@ -490,10 +533,16 @@ class FrankaDriver:
         if self._enabled and self._phase is Phase.READY:
             self._begin()
 
-    def _end_home(self, error: DriverError) -> None:
-        future, self._home = self._home, None
-        if future is not None:
-            future.set_exception(error)
+    def _end_motion(self, error: DriverError) -> None:
+        motion, self._motion = self._motion, None
+        if motion is not None:
+            motion.future.set_exception(error)
+
+
+def _refused(reason: str) -> Future[str]:
+    future: Future[str] = Future()
+    future.set_exception(DriverError(reason))
+    return future
 
 
 @contextlib.contextmanager

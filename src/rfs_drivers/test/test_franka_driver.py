@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -223,9 +224,51 @@ def test_home_is_refused_while_targets_are_followed_and_targets_while_moving_hom
         until(lambda: driver.status.phase is Phase.MOVING or robot_moves.done(), "moving")
         accepted = driver.status.accepted
         driver.offer(newest(driver).palm)
-        until(lambda: driver.status.last_refusal == "the arm is moving home" or robot_moves.done(), "refusal")
+        until(
+            lambda: driver.status.last_refusal == "a joint motion is running" or robot_moves.done(), "refusal"
+        )
         assert driver.status.accepted == accepted
         robot_moves.result(PATIENCE_S)
+
+
+def test_joints_go_where_they_are_sent_and_stop_when_somebody_asks(robot: EmulatedFci) -> None:
+    goal = np.array(fr3.ARM_HOME) + [0.9, 0.1, 0.0, -0.1, 0.0, 0.1, 0.0]
+    with running(FrankaDriver(config_for(robot.address))) as driver:
+        driver.connect().result(PATIENCE_S)
+        assert driver.stop_motion().result(PATIENCE_S) == "no joint motion is running"
+        assert driver.move_joints(goal, 0.4).result(PATIENCE_S) == "at the goal"
+        np.testing.assert_allclose(newest(driver).q, goal, atol=2e-3)
+        driver.enable().result(PATIENCE_S)
+        back = driver.move_joints(fr3.ARM_HOME, 0.01)
+        until(lambda: driver.status.phase is Phase.MOVING, "moving")
+        assert driver.stop_motion().result(PATIENCE_S) == "stopped"
+        with pytest.raises(DriverError, match="stopped: somebody has asked"):
+            back.result(PATIENCE_S)
+        assert driver.status.phase is Phase.HOLDING
+        # At a hundredth of its speed the arm has hardly begun.
+        assert np.abs(newest(driver).q - fr3.ARM_HOME).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("change", "speed", "expected"),
+    [
+        ({3: 0.0}, 0.1, "fr3_joint4 is 0.000, allowed: -3.0"),
+        ({0: float("nan")}, 0.1, "fr3_joint1 is nan, allowed"),
+        ({}, 0.6, "speed is 0.6, allowed: 0.01 to 0.5"),
+        ({}, float("nan"), "speed is nan, allowed: 0.01 to 0.5"),
+    ],
+)
+def test_a_joint_motion_that_must_not_be_is_refused_before_anything_moves(
+    robot: EmulatedFci, change: dict[int, float], speed: float, expected: str
+) -> None:
+    q = list(fr3.ARM_HOME)
+    for joint, value in change.items():
+        q[joint] = value
+    with running(FrankaDriver(config_for(robot.address))) as driver:
+        driver.connect().result(PATIENCE_S)
+        with pytest.raises(DriverError, match=re.escape(expected)):
+            driver.move_joints(q, speed).result(PATIENCE_S)
+        assert robot("status")["motions"] == 0
 
 
 def test_parameters_reach_the_robot(robot: EmulatedFci) -> None:

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import rclpy
+from action_msgs.msg import GoalStatus
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, WrenchStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
@@ -31,6 +33,7 @@ from rfs_drivers.emulated.fci_process import EmulatedFci
 pytest.importorskip("franky", reason="needs franky-control: make setup EXTRAS=drivers")
 
 from rfs_drivers.nodes.franka_node import FrankaNode
+from rfs_msgs.action import MoveJoints
 
 DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 PATIENCE_S = 60.0
@@ -237,6 +240,58 @@ def test_recover_and_home_are_services(robot: EmulatedFci, desk: Desk) -> None:
     assert robot("status")["mode"] == "IDLE"
     assert desk.change(Transition.TRANSITION_CLEANUP)
     assert not desk.trigger("arm/recover").success
+
+
+class Motion:
+    """A goal of arm/move_joints: its answer and its progress."""
+
+    def __init__(self, desk: Desk, *, cancel_when_moving: bool = False, **goal: object) -> None:
+        self.distances: list[float] = []
+        client = ActionClient(desk.node, MoveJoints, "arm/move_joints")
+        try:
+            desk.until(client.server_is_ready, "the action arm/move_joints")
+            sent = client.send_goal_async(
+                MoveJoints.Goal(**goal), lambda message: self.distances.append(message.feedback.distance)
+            )
+            desk.until(sent.done, "the goal's acceptance")
+            answer = sent.result().get_result_async()
+            if cancel_when_moving:
+                desk.until(lambda: desk.phases[-1] == "moving", "the motion")
+                cancelled = sent.result().cancel_goal_async()
+                desk.until(cancelled.done, "the answer of cancel")
+            desk.until(answer.done, "the result")
+        finally:
+            client.destroy()
+        self.status: int = answer.result().status
+        self.result: MoveJoints.Result = answer.result().result
+
+
+def test_joint_motions_are_an_action_with_progress_that_can_be_cancelled(
+    robot: EmulatedFci, desk: Desk
+) -> None:
+    early = Motion(desk)
+    assert (early.status, early.result.success) == (GoalStatus.STATUS_ABORTED, False)
+    assert "configure it first" in early.result.message
+    desk.start()
+    q = [0.9, -0.7, 0.0, -2.2, 0.0, 1.6, 0.8]
+    there = Motion(desk, name=list(reversed(fr3.ARM_JOINT_NAMES)), position=q[::-1], speed=0.3)
+    assert there.status == GoalStatus.STATUS_SUCCEEDED
+    assert (there.result.success, there.result.message) == (True, "at the goal")
+    desk.until(lambda: abs(desk.joints[-1].position[0] - 0.9) < 2e-3, "the goal")
+    assert len(there.distances) > 2
+    assert there.distances[0] > there.distances[-1]
+    # Slow enough that there is time to change one's mind.
+    stopped = Motion(desk, cancel_when_moving=True, speed=0.01)
+    assert stopped.status == GoalStatus.STATUS_CANCELED
+    assert "stopped" in stopped.result.message
+    desk.until(lambda: desk.phases[-1] == "holding", "holding")
+    assert desk.joints[-1].position[0] > 0.1
+    wrong = Motion(desk, name=["fr3_joint1"], position=[0.1])
+    assert wrong.status == GoalStatus.STATUS_ABORTED
+    assert "fr3_joint2" in wrong.result.message
+    home = Motion(desk)
+    assert home.status == GoalStatus.STATUS_SUCCEEDED
+    desk.until(lambda: abs(desk.joints[-1].position[0]) < 2e-3, "home")
 
 
 def test_the_answer_of_recover_finds_the_phase_published(robot: EmulatedFci) -> None:

@@ -30,6 +30,7 @@ from rfs_drivers.franka_config import FrankaConfig
 from rfs_drivers.franka_connection import RobotState, VendorError
 from rfs_drivers.franka_driver import FrankaDriver, Phase, Status
 from rfs_drivers.franka_faults import FATAL
+from rfs_drivers.nodes.joint_motions import JointMotions
 from rfs_ros import connections, params
 from rfs_ros.conversions import (
     joint_state_msg,
@@ -89,6 +90,7 @@ class FrankaNode(LifecycleNode):
         self.create_subscription(PoseStamped, TARGET_TOPIC, self._on_target, RELIABLE)
         self.create_service(Trigger, "arm/recover", self.recover)
         self.create_service(Trigger, "arm/home", self._on_home)
+        self._motions = JointMotions(self, self._steady, lambda: self._driver, self._publish_phase)
         self.create_timer(0.1, self._publish_phase, clock=self._steady)
         self.create_timer(0.5, self._look_for_publishers, clock=self._steady)
         self.create_timer(1.0, self._publish_diagnostics, clock=self._steady)
@@ -165,6 +167,7 @@ class FrankaNode(LifecycleNode):
     def destroy_node(self) -> None:
         """End control before the publishers go."""
         self._close_driver()
+        self._motions.destroy()
         super().destroy_node()
 
     def _close_driver(self) -> None:
