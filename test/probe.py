@@ -52,9 +52,19 @@ class Probe:
         return self.node.create_publisher(message_type, topic, RELIABLE)
 
     def wait_until(self, condition: Callable[[], Any], what: str, timeout_s: float = 120.0) -> Any:
-        """The first true value of `condition`; fails after the timeout, saying what was waited for."""
+        """The first true value of `condition`; fails after the timeout, saying what was waited for.
+
+        A condition on the last of messages of which none has been heard yet is not true yet.
+        """
+
+        def now() -> Any:
+            try:
+                return condition()
+            except IndexError:
+                return None
+
         deadline = time.monotonic() + timeout_s
-        while not (value := condition()):
+        while not (value := now()):
             if time.monotonic() > deadline:
                 pytest.fail(f"not within {timeout_s} s: {what}")
             time.sleep(0.01)
