@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import rclpy
 from lifecycle_msgs.msg import State, Transition
+from rclpy.parameter import Parameter
+from std_msgs.msg import String
 
+from rfs_drivers.emulated.fci_process import free_address
 from rfs_sim.nodes import emulated_robot
-from rfs_sim.nodes.emulated_robot import DriverRefused, _Driver
+from rfs_sim.nodes.emulated_robot import DriverRefused, EmulatedRobot, _Driver
+
+PATIENCE_S = 60.0
 
 
 class Service:
@@ -94,3 +103,70 @@ def test_a_driver_that_was_never_configured_is(monkeypatch: pytest.MonkeyPatch) 
     driver._change.call_async = change
     run(driver.off(recover=False))
     assert asked == [Transition.TRANSITION_CONFIGURE]
+
+
+@pytest.fixture
+def context(ros_domain: int) -> Iterator[rclpy.Context]:
+    made = rclpy.Context()
+    rclpy.init(context=made, domain_id=ros_domain)
+    yield made
+    rclpy.try_shutdown(context=made)
+
+
+def robot_and_driver(
+    context: rclpy.Context, folder: Path
+) -> tuple[EmulatedRobot, rclpy.node.Node, threading.Thread]:
+    """An emulated robot that is about to end, in the thread, and a hand driver that it has seen."""
+    robot = EmulatedRobot(
+        context=context,
+        parameter_overrides=[
+            Parameter("address", value=free_address()),
+            Parameter("port", value=str(folder / "hand")),
+        ],
+    )
+    driver = rclpy.create_node("leap_node", context=context)
+    driver.create_publisher(String, "hand/driver_phase", 1)
+    seen, look = threading.Event(), threading.Event()
+    hand = robot._drivers[1]
+    for _ in range(round(PATIENCE_S / 0.02)):
+        if hand.is_there():
+            seen.set()
+            break
+        look.wait(0.02)
+    assert seen.is_set()
+    return robot, driver, threading.Thread(target=robot.destroy_node, daemon=True)
+
+
+def test_the_wires_are_served_until_the_drivers_have_taken_leave(
+    context: rclpy.Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C ends everybody at once: a driver takes torque off first, which needs a hand that answers."""
+    monkeypatch.setattr(emulated_robot, "_GOODBYE_S", PATIENCE_S)
+    robot, driver, end = robot_and_driver(context, tmp_path)
+    end.start()
+    cycles = robot.devices.cycles
+    end.join(0.5)
+    assert end.is_alive()
+    assert (tmp_path / "hand").is_symlink()
+    assert robot.devices.running
+    for _ in range(round(PATIENCE_S / 0.02)):
+        if robot.devices.cycles > cycles + 100:
+            break
+        end.join(0.02)
+    assert robot.devices.cycles > cycles + 100  # robot time goes on: an arm can be brought to rest
+    driver.destroy_node()
+    end.join(PATIENCE_S)
+    assert not end.is_alive()
+    assert not (tmp_path / "hand").exists()
+
+
+def test_a_driver_that_stays_is_named_and_does_not_keep_the_emulated_robot(
+    context: rclpy.Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(emulated_robot, "_GOODBYE_S", 0.1)
+    _, driver, end = robot_and_driver(context, tmp_path)
+    end.start()
+    end.join(PATIENCE_S)
+    assert not end.is_alive()
+    driver.destroy_node()
+    assert "gone, and leap_node still there" in capfd.readouterr().err

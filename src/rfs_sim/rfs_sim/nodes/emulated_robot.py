@@ -75,6 +75,8 @@ _SLOW_S = 0.03
 _SWITCH_INTERVAL_S = 0.0005
 """Between threads of the interpreter: the arm's cycle of 1 ms must not wait 5 ms for the other threads."""
 _VIDEO_CLOSE_S = 1.5
+_GOODBYE_S = 3.0
+"""Wall time that drivers have to switch their devices off before the devices are gone; launch waits 5 s."""
 
 
 class DriverRefused(RfsError):
@@ -89,13 +91,18 @@ class _Driver:
         self.phase = "not seen"
         self._node = node
         self._part = part
+        self._phase_topic = f"{part}/driver_phase"
         self._state: Client = node.create_client(GetState, f"{name}/get_state", callback_group=group)
         self._change: Client = node.create_client(ChangeState, f"{name}/change_state", callback_group=group)
         self._recover: Client = node.create_client(Trigger, f"{part}/recover", callback_group=group)
-        node.create_subscription(String, f"{part}/driver_phase", self._on_phase, LATCHED)
+        node.create_subscription(String, self._phase_topic, self._on_phase, LATCHED)
 
     def _on_phase(self, message: String) -> None:
         self.phase = message.data
+
+    def is_there(self) -> bool:
+        """Whether it lives: a driver takes leave of its device before its topics go. From any thread."""
+        return bool(self._node.count_publishers(self._phase_topic))
 
     async def off(self, recover: bool) -> None:
         """Connected and not in control, whatever it was before."""
@@ -379,8 +386,22 @@ class EmulatedRobot(Node):
         message.header.stamp = conversions.stamp_msg(devices.time_ns)
         self._publish_diagnostics(message)
 
+    def _await_drivers_end(self) -> None:
+        """Ctrl-C ends everybody at once; a driver still has to bring the arm to rest, to take torque off."""
+        deadline = time.monotonic() + _GOODBYE_S
+        while left := [driver.name for driver in self._drivers if driver.is_there()]:
+            if time.monotonic() > deadline:
+                self.get_logger().warning(
+                    f"the emulated devices are gone, and {' and '.join(left)} still there: end them as well, "
+                    "or start emulated_robot again"
+                )
+                return
+            time.sleep(_LOOK_S)
+
     def destroy_node(self) -> None:
-        """Stop the devices, close files, then the node."""
+        """Stop the devices, once the drivers have left them; close files, then the node."""
+        self._started_ns = 0  # nobody is waited for any more: the drivers come to rest in full time
+        self._await_drivers_end()
         self.devices.close()
         self._end_episode("aborted", "the emulated robot was stopped")
         try:
