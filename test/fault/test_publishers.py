@@ -145,8 +145,8 @@ def test_with_a_second_gate_the_arm_s_driver_follows_nobody_within_a_second(prom
     pair.node._driver = driver
     pair.until(lambda: pair.count() == 1, "the rightful publisher")
     for _ in range(cases(3, 20)):
-        pair.intrude(lambda: "2 publishers on arm/target_pose" in driver._outside_reason, promise)
-        pair.until(lambda: driver._outside_reason == "", "one publisher again")
+        pair.intrude(lambda: "2 publishers on arm/target_pose" in driver._follower.barred_for, promise)
+        pair.until(lambda: driver._follower.barred_for == "", "one publisher again")
     driver._connection.close()
     pair.node._driver = None
     pair.close()

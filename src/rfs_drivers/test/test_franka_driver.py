@@ -363,7 +363,7 @@ def test_a_defect_in_the_driver_ends_control_and_is_said(robot: EmulatedFci) -> 
     ) as driver:
         driver.connect().result(PATIENCE_S)
         driver.enable().result(PATIENCE_S)
-        driver._stream.sample = lambda *_: 1 / 0  # type: ignore[method-assign, assignment, return-value]
+        driver._follower.stream.sample = lambda *_: 1 / 0  # type: ignore[method-assign, assignment, return-value]
         until(lambda: driver.status.phase is Phase.FAILED, "the end")
         until(lambda: robot("status")["mode"] == "IDLE", "the end of control")
         with pytest.raises(DriverError, match="closed"):
