@@ -96,7 +96,7 @@ NODES: dict[str, Rights] = {
     "emulated_robot": {
         "publish": WORLD,
         "subscribe": [*COMMANDS, "episode/state", "policy/action", "arm/driver_phase", "hand/driver_phase"]
-        + ["arm/control_success_rate", "hand/joint_states"],
+        + ["arm/joint_states", "hand/joint_states"],
         "reply": ["sim/reset"],
         "request": ["arm/recover", "hand/recover"]
         + [f"{node}/{service}" for node in ("franka_node", "leap_node") for service in _LIFECYCLE[:2]],

@@ -49,8 +49,8 @@ class FrankaConfig:
     )
     clock: str = param(
         "steady",
-        doc="Clock of command ages and interpolation. steady: this machine's; a robot that falls behind it "
-        "counts as late. robot: the robot's own, for emulated robots that run slower than real time.",
+        doc="Clock of command ages, interpolation and stamps. steady: this machine's; a robot that falls "
+        "behind it counts as late. robot: the robot's own, for emulated robots whose time is simulated.",
         choices=CLOCKS,
     )
     stream_rate: float = param(

@@ -31,6 +31,7 @@ from rfs_drivers.franka_connection import RobotState, VendorError
 from rfs_drivers.franka_driver import FrankaDriver, Phase, Status
 from rfs_drivers.franka_faults import FATAL
 from rfs_drivers.nodes.joint_motions import JointMotions
+from rfs_drivers.robot_time import RobotTime
 from rfs_ros import connections, params
 from rfs_ros.conversions import (
     joint_state_msg,
@@ -77,6 +78,8 @@ class FrankaNode(LifecycleNode):
         self._driver: FrankaDriver | None = None
         self._active = False
         self._mode = ""
+        self._robot_time: RobotTime | None = None
+        """Where the robot's clock is the one that all follow."""
         self._phase = ""
         self._cpu = (time.monotonic(), time.process_time(), 0.0)
 
@@ -106,6 +109,7 @@ class FrankaNode(LifecycleNode):
         try:
             if self._config is None or self._refusal:
                 raise ConfigError(self._refusal)
+            self._robot_time = RobotTime() if self._config.clock == "robot" else None
             driver = FrankaDriver(self._config, self._log, self._on_state)
             driver.start()
             line = _answer(driver.connect())
@@ -215,6 +219,8 @@ class FrankaNode(LifecycleNode):
         """Publish a new state; runs in the driver's thread."""
         age_ns = int(max(time.monotonic() - state.read_at, 0.0) * 1e9)
         stamp_ns = self.get_clock().now().nanoseconds - age_ns
+        if self._robot_time is not None:
+            stamp_ns = self._robot_time.to_ros(state.robot_time, stamp_ns)
         joints = joint_state_msg(stamp_ns, robot.ARM_JOINT_NAMES, state.q, state.dq)
         joints.effort = state.tau.tolist()
         self._joint_states.publish(joints)

@@ -11,7 +11,7 @@ off, everything put where it belongs, control on again.
 Publishes:  /clock, perception/object_pose, perception/goal_pose, hand/contacts, reward, /diagnostics;
             where switched on: camera/..., perception/points
 Subscribes: episode/state, arm/driver_phase, hand/driver_phase; policy/action, so as not to run away from it;
-            arm/target_pose, hand/target to record them
+            arm/target_pose, hand/target to record them; arm/joint_states, hand/joint_states
 Serves:     sim/reset
 Calls:      franka_node and leap_node: get_state, change_state; arm/recover, hand/recover
 """
@@ -34,7 +34,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float32, String
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from rfs_core import robot
@@ -44,6 +44,7 @@ from rfs_msgs.srv import ResetWorld
 from rfs_ros import connections, conversions, params
 from rfs_ros.run import exit_with, run_node
 from rfs_ros.timing import pause
+from rfs_sim.awaited import Awaited
 from rfs_sim.driven import PHYSICS_DT, STEPS_PER_TICK, DrivenWorld
 from rfs_sim.emulated_config import EmulatedConfig
 from rfs_sim.nodes.emulated_camera import EmulatedCamera
@@ -61,13 +62,14 @@ _PHASE_S = 1.0
 """Wall time within which a driver's phase follows its answers."""
 _IN_FAULT = ("fault", "failed")
 _IN_CONTROL = ("holding", "following", "moving")
-_LATE_S = 0.13
-"""Robot time since the last decision; one is due every 0.1 s, and the gate holds after 0.2 s."""
-_SILENT_S = (0.06, 0.06, 0.11)
-"""Robot time since the last state of the arm's and the hand's driver, and since the gate's last target:
-drivers and gate hold from 0.15 s on."""
+_STATE_S = 0.06
+"""Age of a driver's newest state up to which robot time goes on as it should; the gate holds after 0.15 s."""
+_DECISION_S = 0.15
+"""The same for the observation that the policy answered last; the gate holds after 0.2 s."""
+_TARGET_S = 0.11
+"""The same for the gate's last target; the arm's driver holds after 0.2 s."""
 _GONE_S = 0.25
-"""Robot time after which nobody is waited for."""
+"""Age after which nobody is waited for."""
 _DARK_S = 0.055
 """Robot time since the newest picture that was taken; longer ago, nobody reads them any more."""
 _SLOW_S = 0.03
@@ -77,6 +79,10 @@ _SWITCH_INTERVAL_S = 0.0005
 _VIDEO_CLOSE_S = 1.5
 _GOODBYE_S = 3.0
 """Wall time that drivers have to switch their devices off before the devices are gone; launch waits 5 s."""
+
+
+def _stamp(message: JointState) -> int:
+    return conversions.stamp_ns(message.header.stamp)
 
 
 class DriverRefused(RfsError):
@@ -157,9 +163,10 @@ class EmulatedRobot(Node):
         self.recording = Recording(config, fps=1.0 / self.world.action_spec.control_dt)
         self._finished_episode = ""
         self._started_ns = 0
-        self._decided_at = 0
-        self._heard = [0, 0, 0]
-        """Cycles at which the arm's and the hand's driver and the gate were heard last."""
+        self._policy = Awaited(_DECISION_S, _GONE_S)
+        self._arm = Awaited(_STATE_S, _GONE_S)
+        self._hand = Awaited(_STATE_S, _GONE_S)
+        self._gate = Awaited(_TARGET_S, _GONE_S)
         self._resetting = False
         self._measured = (time.monotonic(), 0)
 
@@ -174,11 +181,11 @@ class EmulatedRobot(Node):
         if config.points:
             self._sensors.append(PointPublisher(self, config, self.world))
         self.create_subscription(PolicyAction, "policy/action", self._on_decision, SMALL)
-        # Only to be counted, and so not even read.
-        for part, kind in enumerate((Float32, JointState)):
-            topic = ("arm/control_success_rate", "hand/joint_states")[part]
-            self.create_subscription(kind, topic, lambda _, part=part: self._on_heard(part), SMALL, raw=True)
-        # To be counted and recorded: it is the drivers that follow them.
+        for topic, driver in (("arm/joint_states", self._arm), ("hand/joint_states", self._hand)):
+            self.create_subscription(
+                JointState, topic, lambda message, driver=driver: driver.heard(_stamp(message)), SMALL
+            )
+        # To be waited for and recorded: it is the drivers that follow them.
         self.create_subscription(PoseStamped, "arm/target_pose", self._on_arm_target, SMALL)
         self.create_subscription(JointState, "hand/target", self._on_hand_target, SMALL)
         self._publish_diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", SMALL).publish
@@ -215,7 +222,7 @@ class EmulatedRobot(Node):
 
     def _on_cycle(self, ended: bool) -> None:
         cycles = self.devices.cycles
-        if self._policy_is_late(cycles) or self._others_are_late(cycles) or self._camera_is_late():
+        if self._somebody_is_late():
             time.sleep(_SLOW_S)
         if ended or (not self.world.moving and cycles % STEPS_PER_TICK == 0):
             self._publish(ended)
@@ -223,32 +230,25 @@ class EmulatedRobot(Node):
         if cycles % self.config.clock_period_ms == 0:
             self._messages.publish_clock(self.devices.time_ns)
 
-    def _policy_is_late(self, cycles: int) -> bool:
-        """In an episode, where decisions are made: then robot time crawls for a while, as it is this machine
-        that is slow. A policy that stays away is found missing by the gate all the same."""
-        running = self._started_ns and self.world.moving and self._decided_at
-        late = (cycles - self._decided_at) * PHYSICS_DT
-        return bool(running and _LATE_S < late < _GONE_S)
-
-    def _others_are_late(self, cycles: int) -> bool:
-        """In an episode, where a driver's states or the gate's targets do not come: somebody would hold."""
-        if not self._started_ns or not self.world.moving:
+    def _somebody_is_late(self) -> bool:
+        """In an episode and just before it: then robot time crawls for a while, as it is this machine that is
+        slow. Who stays away is found missing by the gate, or by the drivers, all the same."""
+        if not self._started_ns:
             return False
-        late = [(cycles - heard) * PHYSICS_DT for heard in self._heard]
-        return any(limit < each < _GONE_S for limit, each in zip(_SILENT_S, late, strict=True))
+        now_ns = self.devices.time_ns
+        if self._arm.is_late(now_ns) or self._hand.is_late(now_ns) or self._gate.is_late(now_ns):
+            return True
+        return self.world.moving and (self._policy.is_late(now_ns) or self._camera_is_late())
 
     def _camera_is_late(self) -> bool:
-        """In an episode, where pictures are read: drawing them is what is slow."""
-        if self._camera is None or not self._started_ns or not self.world.moving:
+        """Where pictures are read: drawing them is what is slow."""
+        if self._camera is None:
             return False
         late = (self.devices.time_ns - self._camera.shown_ns) * 1e-9
         return bool(self._camera.shown_ns) and _DARK_S < late < _GONE_S
 
     def _on_decision(self, message: PolicyAction) -> None:
-        self._decided_at = self.devices.cycles
-
-    def _on_heard(self, part: int) -> None:
-        self._heard[part] = self.devices.cycles
+        self._policy.heard(conversions.stamp_ns(message.observation_stamp))
 
     def _publish(self, ended: bool) -> None:
         stamp_ns = self.devices.time_ns
@@ -260,7 +260,7 @@ class EmulatedRobot(Node):
             self.recording.step(stamp_ns, self.world, outcome, missed=False)
 
     def _on_arm_target(self, message: PoseStamped) -> None:
-        self._on_heard(2)
+        self._gate.heard(self.devices.time_ns)
         with contextlib.suppress(RfsError):
             self.world.applied_target = conversions.pose_from_msg(message.pose, "arm/target_pose")
 
@@ -284,7 +284,9 @@ class EmulatedRobot(Node):
         if self._resetting:
             response.message = "a reset is under way; wait for its answer"
             return response
-        self._resetting, self._decided_at = True, 0
+        self._resetting = True
+        self._policy.forget()
+        self._gate.forget()
         try:
             # An arm that carries something would sink while its driver brings it to rest.
             self.devices.call(self.world.stand_still).result(_CALL_S)
