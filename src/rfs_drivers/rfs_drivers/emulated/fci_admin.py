@@ -1,7 +1,7 @@
 """Fault interface of the emulated FCI: one JSON object per line over a loopback TCP socket.
 
     {"do": "status"}
-    {"do": "faults", "drop_commands": 0.3}          any field of fci_server.Faults; "clear" resets all
+    {"do": "faults", "drop_commands": 0.3}          any field of fci_faults.Faults; "clear" resets all
     {"do": "reflex", "error": "cartesian_reflex"}   any name of fci_protocol.ERROR_NAMES
     {"do": "user_stop", "pressed": true}
     {"do": "force", "wrench": [0, 0, 60, 0, 0, 0]}  on the flange, base frame, N and Nm, until changed
