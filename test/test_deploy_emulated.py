@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from probe import Probe
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from rfs_msgs.msg import EpisodeState, SafetyState
 from rfs_msgs.srv import StartEpisode
 from rfs_sim import episode_log
 
@@ -93,6 +96,96 @@ def test_faults_are_named_and_only_a_person_goes_on_after_them(deploy, gentle_ch
     again = start_episode(3)
     assert again.success, again.message
     probe.close()
+    deployment.interrupt()
+    assert deployment.wait(60.0) == 0, deployment.output()
+
+
+def abort_by(probe: Probe, index: int, unplug: Callable[[], object]) -> str:
+    """Start an episode, unplug when the policy acts; returns why the episode was aborted."""
+    safety, episodes = probe.messages["safety/state"], probe.messages["episode/state"]
+    began, ended = len(safety), len(episodes)
+    answer = probe.call(StartEpisode, "episode/start", PATIENCE_S, seed=1, index=index)
+    assert answer.success, answer.message
+
+    def acts() -> bool:
+        return SafetyState.ACTIVE in [message.mode for message in safety[began:]]
+
+    probe.wait_until(acts, "the policy acts", PATIENCE_S)
+    unplug()
+
+    def last() -> EpisodeState | None:
+        finished = [
+            m for m in episodes[ended:] if m.phase == EpisodeState.PHASE_FINISHED and m.index == index
+        ]
+        return finished[-1] if finished else None
+
+    finished: EpisodeState = probe.wait_until(last, "the episode is over", PATIENCE_S)
+    assert finished.outcome == EpisodeState.OUTCOME_ABORTED, finished.reason
+    return str(finished.reason)
+
+
+def start_refused(probe: Probe, index: int) -> str:
+    """Why an episode cannot be started, once the one before is over in every respect."""
+    while True:
+        answer = probe.call(StartEpisode, "episode/start", PATIENCE_S, seed=1, index=index)
+        assert not answer.success
+        if "is stopping" not in answer.message:
+            return str(answer.message)
+
+
+DEVICES = {
+    # device: how it is unplugged, plugged in again; what is said, and when it is back; its state and driver
+    "arm": (
+        {"do": "faults", "cut": True},
+        {"do": "clear"},
+        "check the cable and that the robot is on; it is connected anew by itself, then call arm/recover",
+        "is back; control stays off until arm/recover",
+        "franka_node",
+    ),
+    "hand": (
+        {"do": "unplug"},
+        {"do": "plug"},
+        "is the hand's USB cable in? Then call hand/recover",
+        "the hand is back after its port was lost: call hand/recover",
+        "leap_node",
+    ),
+}
+
+
+def test_an_unplugged_device_is_named_the_gate_holds_and_nothing_goes_on_by_itself(
+    deploy, gentle_checkpoint, probe
+):
+    """As a person who unplugs one after the other while the robot moves, and reads what the stack says."""
+    deployment = deploy(robot="emulated", checkpoint=gentle_checkpoint, episodes=0, real_time_factor=0.3)
+    deployment.wait_for("waiting for episode/start", PATIENCE_S)
+    safety = probe.listen(SafetyState, "safety/state", latched=True)
+    probe.listen(EpisodeState, "episode/state", latched=True)
+    for number, (device, (unplug, plug, said, back, driver)) in enumerate(DEVICES.items()):
+        phases = probe.listen(String, f"{device}/driver_phase", latched=True)
+        before = len(safety)
+        reason = abort_by(probe, number, lambda d=device, u=unplug: ask_devices(deployment.output(), d, **u))
+        assert f"the gate holds: measured state on {device}/joint_states is" in reason
+        if device == "hand":  # its port says so at once, libfranka a second after the cable was cut
+            assert f"{driver}: " in reason
+            assert said in reason
+        probe.wait_until(lambda p=phases: p[-1].data == "fault", f"{driver} in fault", PATIENCE_S)
+        faulty = len(phases)
+        deployment.wait_for(said, PATIENCE_S)
+
+        ask_devices(deployment.output(), device, **plug)
+        deployment.wait_for(back, PATIENCE_S)
+        # The device is there, and its driver waits for a person; so does who would begin the next episode.
+        refusal = start_refused(probe, number)
+        assert f"{driver} is in fault" in refusal
+        assert f"call {device}/recover" in refusal
+        assert not {"holding", "following"} & {m.data for m in phases[faulty:]}
+        modes = [m.mode for m in safety[before:]]
+        after = modes[modes.index(SafetyState.HOLD) :]
+        assert not {SafetyState.ARMED, SafetyState.ACTIVE} & set(after)
+        recovered = probe.call(Trigger, f"{device}/recover", PATIENCE_S)
+        assert recovered.success, recovered.message
+    again = probe.call(StartEpisode, "episode/start", PATIENCE_S, seed=1, index=len(DEVICES))
+    assert again.success, again.message
     deployment.interrupt()
     assert deployment.wait(60.0) == 0, deployment.output()
 

@@ -169,4 +169,4 @@ def test_a_driver_that_stays_is_named_and_does_not_keep_the_emulated_robot(
     end.join(PATIENCE_S)
     assert not end.is_alive()
     driver.destroy_node()
-    assert "gone, and leap_node still there" in capfd.readouterr().err
+    assert "end while leap_node still had them" in capfd.readouterr().err

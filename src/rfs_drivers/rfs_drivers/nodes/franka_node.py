@@ -276,7 +276,9 @@ class FrankaNode(LifecycleNode):
 
     def recover(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Clear a fault; control goes on, holding, if this node is active."""
-        return self._carry_out(lambda driver: driver.recover(), response)
+        self._carry_out(lambda driver: driver.recover(), response)
+        self._log("info" if response.success else "warning", f"arm/recover: {response.message}")
+        return response
 
     def _on_home(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Begin moving home; arm/driver_phase leaves 'moving' when it is over."""

@@ -393,10 +393,7 @@ class EmulatedRobot(Node):
         deadline = time.monotonic() + _GOODBYE_S
         while left := [driver.name for driver in self._drivers if driver.is_there()]:
             if time.monotonic() > deadline:
-                self.get_logger().warning(
-                    f"the emulated devices are gone, and {' and '.join(left)} still there: end them as well, "
-                    "or start emulated_robot again"
-                )
+                self.get_logger().info(f"the devices end while {' and '.join(left)} still had them")
                 return
             time.sleep(_LOOK_S)
 
