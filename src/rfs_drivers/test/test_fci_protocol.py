@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+import numpy as np
 import pytest
 
 from rfs_drivers.emulated import fci_protocol as fci
@@ -79,3 +80,14 @@ def test_a_stream_that_is_not_fci_is_refused(size: int) -> None:
 
 def test_a_reply_names_its_whole_size() -> None:
     assert fci.reply(1, 7, b"\x01") == struct.pack("<III", 1, 7, 13) + b"\x01"
+
+
+def test_a_packet_of_another_size_is_no_command() -> None:
+    assert fci.parse_command(b"\0" * 370) is None
+    assert fci.parse_command(b"\0" * 371) is not None
+
+
+def test_a_transform_goes_column_by_column() -> None:
+    matrix = np.arange(16.0).reshape(4, 4)
+    assert fci.column_major(matrix)[:4].tolist() == [0.0, 4.0, 8.0, 12.0]
+    np.testing.assert_array_equal(fci.from_column_major(fci.column_major(matrix)), matrix)

@@ -19,8 +19,9 @@ from rfs_drivers.emulated.fci_protocol import (
     SetterStatus,
     StateController,
     StateGenerator,
+    column_major,
 )
-from rfs_drivers.emulated.fci_robot import FciRobot, column_major, parse_command
+from rfs_drivers.emulated.fci_robot import FciRobot
 
 
 def command(**values: object) -> np.void:
@@ -228,8 +229,3 @@ def test_the_end_effector_set_by_the_client_is_in_the_state() -> None:
     nominal = state["F_T_NE"].reshape(4, 4).T
     np.testing.assert_allclose(state["F_T_EE"].reshape(4, 4).T, nominal @ frame, atol=1e-6)
     assert robot.set_end_effector(column_major(2.0 * np.eye(4)).tobytes()) is SetterStatus.INVALID_ARGUMENT
-
-
-def test_a_packet_of_another_size_is_no_command() -> None:
-    assert parse_command(b"\0" * 370) is None
-    assert parse_command(b"\0" * 371) is not None

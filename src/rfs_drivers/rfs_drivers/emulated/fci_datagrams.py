@@ -12,8 +12,7 @@ from collections import deque
 import numpy as np
 
 from rfs_drivers.emulated.fci_faults import Counters, Faults
-from rfs_drivers.emulated.fci_protocol import COMMAND_SIZE, STATE_SIZE
-from rfs_drivers.emulated.fci_robot import parse_command
+from rfs_drivers.emulated.fci_protocol import COMMAND_SIZE, STATE_SIZE, parse_command
 
 
 class Datagrams:

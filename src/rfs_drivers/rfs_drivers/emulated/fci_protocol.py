@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,9 @@ HEADER = struct.Struct("<III")
 """command, command_id, size of the whole message."""
 STATE_SIZE = 1377
 COMMAND_SIZE = 371
+
+CYCLE_S = 0.001
+"""Robot time of one state."""
 
 
 class Command(IntEnum):
@@ -225,6 +228,24 @@ COLLISION_DTYPE = np.dtype(
     ]
 )
 """Payload of SetCollisionBehavior, Nm and N."""
+
+
+def column_major(matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """16 values of a (4, 4) transform as the wire has them."""
+    return matrix.T.ravel()
+
+
+def from_column_major(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """(4, 4) transform of the wire's 16 values."""
+    return np.asarray(values, dtype=np.float64).reshape(4, 4).T
+
+
+def parse_command(packet: bytes) -> np.void | None:
+    """The RobotCommand in a UDP packet, None where its size is wrong."""
+    if len(packet) != COMMAND_DTYPE.itemsize:
+        return None
+    record: np.void = np.frombuffer(packet, dtype=COMMAND_DTYPE)[0]
+    return record
 
 
 class Request(NamedTuple):

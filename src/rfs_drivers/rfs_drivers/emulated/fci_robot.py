@@ -1,24 +1,23 @@
-"""The robot side of the FCI without sockets: modes, motions, reflexes and the state, 1 ms at a time.
+"""The robot side of the FCI without sockets: modes, motions and the state, 1 ms at a time.
 
-What a real robot checks and this one does not: discontinuities of commanded motions, self-collision, power.
-Guessed, and so unverified on hardware: the 20-command rule, the reflex thresholds' filtering, what recovery
-does beyond clearing the errors.
+Where the arm shall be stands in `fci_reference`, when it stops by itself in `fci_reflexes`, what it carries
+in `fci_mounting`. What a real robot checks and this one does not: self-collision, power. Guessed, and so
+unverified on hardware: the 20-command rule, what recovery does beyond clearing the errors.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from rfs_core import robot
 from rfs_drivers.emulated import fci_model
 from rfs_drivers.emulated.fci_model import Array
+from rfs_drivers.emulated.fci_mounting import Mounting
 from rfs_drivers.emulated.fci_plant import ArmBody, Body
 from rfs_drivers.emulated.fci_protocol import (
-    COLLISION_DTYPE,
-    COMMAND_DTYPE,
+    CYCLE_S,
     ERROR_NAMES,
     STATE_DTYPE,
     MoveController,
@@ -29,10 +28,10 @@ from rfs_drivers.emulated.fci_protocol import (
     SetterStatus,
     StateController,
     StateGenerator,
+    column_major,
 )
-
-CYCLE_S = 0.001
-"""Robot time of one state."""
+from rfs_drivers.emulated.fci_reference import CARTESIAN, Reference, elbow
+from rfs_drivers.emulated.fci_reflexes import Reflexes
 
 LOST_COMMANDS_LIMIT = 20
 """Consecutive cycles without a command after which a strict robot aborts. From Franka's documentation as
@@ -51,25 +50,6 @@ _GENERATOR = {
     MoveGenerator.CARTESIAN_VELOCITY: StateGenerator.CARTESIAN_VELOCITY,
     MoveGenerator.NONE: StateGenerator.NONE,
 }
-
-_CARTESIAN = (StateGenerator.CARTESIAN_POSITION, StateGenerator.CARTESIAN_VELOCITY)
-_JOINT = (StateGenerator.JOINT_POSITION, StateGenerator.JOINT_VELOCITY)
-
-_IDENTITY = np.eye(4)
-
-
-def column_major(matrix: Array) -> Array:
-    """16 values of a (4, 4) transform as the wire has them."""
-    return matrix.T.ravel()
-
-
-def from_column_major(values: Array) -> Array:
-    """(4, 4) transform of the wire's 16 values."""
-    return np.asarray(values, dtype=np.float64).reshape(4, 4).T
-
-
-def _names(dtype: np.dtype[Any]) -> tuple[str, ...]:
-    return dtype.names or ()
 
 
 class MotionEnd(NamedTuple):
@@ -99,7 +79,7 @@ class FciRobot:
         self.applied = 0
         self._record = np.zeros(1, dtype=STATE_DTYPE)
         state = self._record[0]
-        self._view = {name: state[name] for name in _names(STATE_DTYPE) if state[name].ndim}
+        self._view = {name: state[name] for name in STATE_DTYPE.names or () if state[name].ndim}
         self._time_ms = 0
         self._errors = np.zeros(len(ERROR_NAMES), dtype=bool)
         self._reflex_reason = np.zeros(len(ERROR_NAMES), dtype=bool)
@@ -108,28 +88,17 @@ class FciRobot:
         self._cycles = 0
         self._lost = 0
         self._history: deque[bool] = deque(maxlen=100)
-        self._collision = np.zeros(1, dtype=COLLISION_DTYPE)[0]
-        for name in _names(COLLISION_DTYPE):
-            self._collision[name] = 20.0 if name.startswith("tau") else 30.0
-        # Franka Hand mounted, as Desk delivers a new robot.
-        s = float(np.sqrt(0.5))
-        self._flange_to_nominal = np.array(
-            [[s, s, 0, 0], [-s, s, 0, 0], [0, 0, 1, 0.1034], [0, 0, 0, 1]], dtype=np.float64
-        )
-        self._nominal_to_ee = _IDENTITY.copy()
-        self._ee_to_stiffness = _IDENTITY.copy()
-        self._load = (0.0, np.zeros(3), np.zeros(9))
+        self._reflexes = Reflexes()
+        self._mounting = Mounting()
         self._hold = self.body.q.copy()
-        self._q_d, self._dq_d, self._ddq_d = self._hold.copy(), np.zeros(7), np.zeros(7)
+        at = fci_model.chain(self.body.q)
+        self._reference = Reference(self._hold.copy(), at.flange @ self._mounting.flange_to_ee)
         self._tau_d = np.zeros(7)
-        self._pose_c = self._end_effector(self.body.q)
-        self._twist_c, self._twist_rate_c = np.zeros(6), np.zeros(6)
-        self._elbow_c = np.zeros(2)
         self._mass_age = 0
         self._mass = np.eye(7)
         self._gravity = np.zeros(7)
-        self._write_frames()
-        self._write_state(np.zeros(6), fci_model.chain(self.body.q))
+        self._write_mounting()
+        self._write_state(np.zeros(6), at)
 
     # ---- what the client asks over TCP ---------------------------------------------------------------
 
@@ -167,8 +136,9 @@ class FciRobot:
         self._has_command = False
         self._cycles = self._lost = 0
         self._history.clear()
-        self._q_d = self.body.q.copy() if self.controller is StateController.EXTERNAL else self._hold.copy()
-        self._dq_d, self._ddq_d, self._tau_d = np.zeros(7), np.zeros(7), np.zeros(7)
+        external = self.controller is StateController.EXTERNAL
+        self._reference.rest(self.body.q.copy() if external else self._hold.copy())
+        self._tau_d = np.zeros(7)
         return MoveStatus.MOTION_STARTED
 
     def stop(self) -> MotionEnd | None:
@@ -186,41 +156,33 @@ class FciRobot:
 
     def set_collision_behavior(self, payload: bytes) -> SetterStatus:
         """Thresholds of contact and collision."""
-        values = np.frombuffer(payload, dtype=COLLISION_DTYPE)[0]
-        if any(
-            not np.all(np.isfinite(values[name])) or np.any(values[name] < 0)
-            for name in _names(COLLISION_DTYPE)
-        ):
-            return SetterStatus.INVALID_ARGUMENT
-        self._collision = values.copy()
-        return SetterStatus.SUCCESS
+        return self._reflexes.set_collision_behavior(payload)
 
     def set_end_effector(self, payload: bytes) -> SetterStatus:
         """SetNEToEE."""
-        return self._set_frame("_nominal_to_ee", payload)
+        return self._mounted(self._mounting.set_end_effector(payload))
 
     def set_stiffness_frame(self, payload: bytes) -> SetterStatus:
         """SetEEToK."""
-        return self._set_frame("_ee_to_stiffness", payload)
+        return self._mounted(self._mounting.set_stiffness_frame(payload))
 
     def set_load(self, payload: bytes) -> SetterStatus:
-        """SetLoad. The body does not become heavier: the load is one that the robot compensates."""
-        values = np.frombuffer(payload, dtype="<f8")
-        if not np.all(np.isfinite(values)) or values[0] < 0:
-            return SetterStatus.INVALID_ARGUMENT
-        self._load = (float(values[0]), values[1:4].copy(), values[4:13].copy())
-        self._write_frames()
-        return SetterStatus.SUCCESS
+        """SetLoad."""
+        return self._mounted(self._mounting.set_load(payload))
+
+    def _mounted(self, status: SetterStatus) -> SetterStatus:
+        self._write_mounting()
+        return status
 
     @property
     def load_mass(self) -> float:
         """kg, as the client set it."""
-        return self._load[0]
+        return self._mounting.load_mass
 
     @property
     def force_threshold(self) -> float:
         """N: the smallest nominal threshold along the axes."""
-        return float(self._collision["force_upper_nom"][:3].min())
+        return self._reflexes.force_threshold
 
     # ---- what happens to it --------------------------------------------------------------------------
 
@@ -263,9 +225,10 @@ class FciRobot:
         at = fci_model.chain(self.body.q)
         wrench = self._external_wrench(at)
         if self.in_motion:
-            end = self._check(wrench) or end
+            reflex = self._reflexes.to_body(self.body, wrench)
+            end = self.reflex(*reflex) if reflex is not None else end
         if not self.in_motion:
-            self._q_d, self._dq_d, self._ddq_d = self._hold, np.zeros(7), np.zeros(7)
+            self._reference.rest(self._hold)
             self._tau_d = np.zeros(7)
         self._write_state(wrench, at)
         return end
@@ -285,7 +248,7 @@ class FciRobot:
             if too_many or (not self._has_command and self._cycles > FIRST_COMMAND_CYCLES):
                 why = f"{self._lost if too_many else self._cycles} cycles without a command"
                 return self.reflex("communication_constraints_violation", why)
-            self._extrapolate()
+            self._reference.extrapolate(self.generator, self._mounting.flange_to_ee)
             return None
         self._has_command = True
         self._lost = 0
@@ -297,79 +260,16 @@ class FciRobot:
             torque = np.array(command["tau_J_d"])
             if not np.all(np.isfinite(torque)):
                 return self._end(MoveStatus.INPUT_ERROR_ABORTED, RobotMode.IDLE)
-            if np.any(np.abs(torque) > fci_model.TORQUE_LIMITS):
-                return self.reflex(
-                    "tau_j_range_violation", _worst("Nm asked", torque, fci_model.TORQUE_LIMITS)
-                )
+            reflex = self._reflexes.to_torque(torque)
+            if reflex is not None:
+                return self.reflex(*reflex)
             self._tau_d = torque
             if self.generator is StateGenerator.NONE:
                 return None
-        return self._generate(command)
-
-    def _generate(self, command: np.void) -> MotionEnd | None:
-        before = self._dq_d
-        if self.generator in _JOINT:
-            values = command["q_c"] if self.generator is StateGenerator.JOINT_POSITION else command["dq_c"]
-            if not np.all(np.isfinite(values)):
-                return self._end(MoveStatus.INPUT_ERROR_ABORTED, RobotMode.IDLE)
-            if self.generator is StateGenerator.JOINT_POSITION:
-                if np.any(values < robot.ARM_LIMITS[0]) or np.any(values > robot.ARM_LIMITS[1]):
-                    return self.reflex("joint_motion_generator_position_limits_violation")
-                self._dq_d = (values - self._q_d) / CYCLE_S
-                self._q_d = np.array(values)
-            else:
-                self._dq_d = np.array(values)
-                self._q_d = self._q_d + CYCLE_S * self._dq_d
-        else:
-            self._generate_cartesian(command)
-        self._ddq_d = (self._dq_d - before) / CYCLE_S
-        if np.any(np.abs(self._dq_d) > 1.05 * robot.ARM_VELOCITY_LIMITS):
-            return self.reflex("joint_motion_generator_velocity_limits_violation")
-        return None
-
-    def _generate_cartesian(self, command: np.void) -> None:
-        """Joint motion of a Cartesian command by damped least squares; the commanded elbow is only echoed."""
-        at = fci_model.chain(self._q_d)
-        flange_to_ee = self._flange_to_nominal @ self._nominal_to_ee
-        pose = at.flange @ flange_to_ee
-        jacobian = fci_model.jacobian(at, pose[:3, 3])
-        if self.generator is StateGenerator.CARTESIAN_POSITION:
-            wanted = from_column_major(command["O_T_EE_c"])
-            turn = wanted[:3, :3] @ pose[:3, :3].T
-            rotation = 0.5 * np.array(
-                [turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]]
-            )
-            twist: Array = np.concatenate([wanted[:3, 3] - self._pose_c[:3, 3], np.zeros(3)]) / CYCLE_S
-            turn_c = wanted[:3, :3] @ self._pose_c[:3, :3].T
-            twist[3:] = (
-                0.5
-                / CYCLE_S
-                * np.array(
-                    [turn_c[2, 1] - turn_c[1, 2], turn_c[0, 2] - turn_c[2, 0], turn_c[1, 0] - turn_c[0, 1]]
-                )
-            )
-            error = np.concatenate([wanted[:3, 3] - pose[:3, 3], rotation])
-            self._pose_c = wanted
-        else:
-            twist = np.array(command["O_dP_EE_c"], dtype=np.float64)
-            error = CYCLE_S * twist
-            self._pose_c = pose
-        self._twist_rate_c = (twist - self._twist_c) / CYCLE_S
-        self._twist_c = twist
-        if command["valid_elbow"]:
-            self._elbow_c = np.array(command["elbow_c"])
-        gram = jacobian @ jacobian.T + 1e-6 * np.eye(6)
-        step = jacobian.T @ np.linalg.solve(gram, error)
-        self._dq_d = step / CYCLE_S
-        self._q_d = self._q_d + step
-
-    def _extrapolate(self) -> None:
-        """A lost command: go on as before. Reporting a desired velocity of zero would make motions crawl."""
-        if self.generator in _JOINT or self.generator in _CARTESIAN:
-            self._q_d = np.clip(self._q_d + CYCLE_S * self._dq_d, *robot.ARM_LIMITS)
-            self._ddq_d = np.zeros(7)
-            if self.generator in _CARTESIAN:
-                self._pose_c = self._end_effector(self._q_d)
+        if not self._reference.is_finite(command, self.generator):
+            return self._end(MoveStatus.INPUT_ERROR_ABORTED, RobotMode.IDLE)
+        error = self._reference.follow(command, self.generator, self._mounting.flange_to_ee)
+        return self.reflex(error) if error else None
 
     def _torque(self) -> Array:
         if self._mass_age == 0:
@@ -380,7 +280,8 @@ class FciRobot:
         body = self.body
         if self.in_motion and self.controller is StateController.EXTERNAL:
             return self._tau_d
-        target, speed = (self._q_d, self._dq_d) if self.in_motion else (self._hold, np.zeros(7))
+        reference = self._reference
+        target, speed = (reference.q, reference.dq) if self.in_motion else (self._hold, np.zeros(7))
         w = _STIFFNESS_RATE
         acceleration = w * w * (target - body.q) + 2.0 * w * (speed - body.dq)
         return self._mass @ np.clip(acceleration, -200.0, 200.0) + fci_model.FRICTION * speed
@@ -394,94 +295,59 @@ class FciRobot:
         wrench = np.linalg.solve(gram, jacobian @ self.body.tau_ext)
         return np.asarray(wrench, dtype=np.float64)
 
-    def _check(self, wrench: Array) -> MotionEnd | None:
-        if np.any(np.abs(wrench) > self._collision["force_upper_nom"]):
-            largest = self._collision["force_upper_nom"]
-            return self.reflex("cartesian_reflex", _worst("N, Nm from outside", wrench, largest, "component"))
-        tau = self.body.tau_ext
-        if np.any(np.abs(tau) > self._collision["tau_upper_nom"]):
-            largest = self._collision["tau_upper_nom"]
-            return self.reflex("joint_reflex", _worst("Nm from outside", tau, largest))
-        if np.any(np.abs(self.body.dq) > 1.1 * robot.ARM_VELOCITY_LIMITS):
-            why = _worst("rad/s", self.body.dq, robot.ARM_VELOCITY_LIMITS)
-            return self.reflex("joint_velocity_violation", why)
-        low, high = robot.ARM_LIMITS
-        if np.any(self.body.q <= low) or np.any(self.body.q >= high):
-            why = _worst("rad from the middle", self.body.q - (low + high) / 2, (high - low) / 2)
-            return self.reflex("joint_position_limits_violation", why)
-        return None
-
     def _end(self, status: MoveStatus, mode: RobotMode) -> MotionEnd:
         assert self._motion_id is not None
         end = MotionEnd(self._motion_id, status)
         self._motion_id = None
         self.mode = mode
-        self._hold = self.body.q.copy() if self.controller is StateController.EXTERNAL else self._q_d.copy()
-        if status is not MoveStatus.SUCCESS:
-            self._hold = self.body.q.copy()
+        planned = status is MoveStatus.SUCCESS and self.controller is not StateController.EXTERNAL
+        self._hold = self._reference.q.copy() if planned else self.body.q.copy()
         self.generator, self.controller = StateGenerator.IDLE, StateController.OTHER
         return end
 
-    def _set_frame(self, name: str, payload: bytes) -> SetterStatus:
-        matrix = from_column_major(np.frombuffer(payload, dtype="<f8"))
-        rotation = matrix[:3, :3]
-        if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
-            return SetterStatus.INVALID_ARGUMENT
-        setattr(self, name, matrix)
-        self._write_frames()
-        return SetterStatus.SUCCESS
-
-    def _end_effector(self, q: Array) -> Array:
-        pose: Array = fci_model.forward(q) @ self._flange_to_nominal @ self._nominal_to_ee
-        return pose
-
-    def _write_frames(self) -> None:
-        v = self._view
-        self._flange_to_ee = self._flange_to_nominal @ self._nominal_to_ee
-        v["F_T_NE"][:] = column_major(self._flange_to_nominal)
-        v["NE_T_EE"][:] = column_major(self._nominal_to_ee)
-        v["F_T_EE"][:] = column_major(self._flange_to_ee)
-        v["EE_T_K"][:] = column_major(self._ee_to_stiffness)
-        self._record["m_load"] = self._load[0]
-        v["F_x_Cload"][:] = self._load[1]
-        v["I_load"][:] = self._load[2]
+    def _write_mounting(self) -> None:
+        v, mounting = self._view, self._mounting
+        v["F_T_NE"][:] = column_major(mounting.flange_to_nominal)
+        v["NE_T_EE"][:] = column_major(mounting.nominal_to_ee)
+        v["F_T_EE"][:] = column_major(mounting.flange_to_ee)
+        v["EE_T_K"][:] = column_major(mounting.ee_to_stiffness)
+        self._record["m_load"] = mounting.load_mass
+        v["F_x_Cload"][:] = mounting.load_centre
+        v["I_load"][:] = mounting.load_inertia
         v["O_ddP_O"][:] = (0.0, 0.0, -9.81)
 
     def _write_state(self, wrench: Array, at: fci_model.Chain) -> None:
-        record, v, body = self._record, self._view, self.body
-        pose = at.flange @ self._flange_to_ee
-        if self.generator not in _CARTESIAN:
-            self._pose_c = pose
-            self._twist_rate_c = np.zeros(6)
-            if self.in_motion:
-                self._twist_c = fci_model.jacobian(at, pose[:3, 3]) @ body.dq
-            else:
-                self._twist_c = np.zeros(6)
-            self._elbow_c = np.array([self._q_d[2], 1.0 if self._q_d[3] >= -0.467 else -1.0])
+        record, v, body, reference = self._record, self._view, self.body, self._reference
+        pose = at.flange @ self._mounting.flange_to_ee
+        if self.generator not in CARTESIAN:
+            moving = self.in_motion
+            twist = fci_model.jacobian(at, pose[:3, 3]) @ body.dq if moving else np.zeros(6)
+            reference.mirror(pose, twist)
         record["message_id"] = self._time_ms
         v["O_T_EE"][:] = column_major(pose)
-        v["O_T_EE_d"][:] = v["O_T_EE_c"][:] = column_major(self._pose_c)
-        v["elbow"][:] = (body.q[2], 1.0 if body.q[3] >= -0.467 else -1.0)
-        v["elbow_d"][:] = v["elbow_c"][:] = self._elbow_c
+        v["O_T_EE_d"][:] = v["O_T_EE_c"][:] = column_major(reference.pose)
+        v["elbow"][:] = elbow(body.q)
+        v["elbow_d"][:] = v["elbow_c"][:] = reference.elbow
         v["q"][:] = v["theta"][:] = body.q
         v["dq"][:] = v["dtheta"][:] = body.dq
         in_torque = self.controller is StateController.EXTERNAL
-        v["q_d"][:] = body.q if in_torque and self.generator is StateGenerator.NONE else self._q_d
-        v["dq_d"][:], v["ddq_d"][:] = self._dq_d, self._ddq_d
+        v["q_d"][:] = body.q if in_torque and self.generator is StateGenerator.NONE else reference.q
+        v["dq_d"][:], v["ddq_d"][:] = reference.dq, reference.ddq
         v["tau_J_d"][:] = self._tau_d
         v["tau_J"][:] = self._tau_d + self._gravity
         v["tau_ext_hat_filtered"][:] = -body.tau_ext
         v["O_F_ext_hat_K"][:] = -wrench
         v["K_F_ext_hat_K"][:3] = -(wrench[:3] @ pose[:3, :3])
         v["K_F_ext_hat_K"][3:] = -(wrench[3:] @ pose[:3, :3])
-        v["O_dP_EE_d"][:] = v["O_dP_EE_c"][:] = self._twist_c
-        v["O_ddP_EE_c"][:] = self._twist_rate_c
+        v["O_dP_EE_d"][:] = v["O_dP_EE_c"][:] = reference.twist
+        v["O_ddP_EE_c"][:] = reference.twist_rate
+        thresholds = self._reflexes.thresholds
         size = np.abs(wrench)
-        v["cartesian_contact"][:] = size > self._collision["force_lower_nom"]
-        v["cartesian_collision"][:] = size > self._collision["force_upper_nom"]
+        v["cartesian_contact"][:] = size > thresholds["force_lower_nom"]
+        v["cartesian_collision"][:] = size > thresholds["force_upper_nom"]
         tau = np.abs(body.tau_ext)
-        v["joint_contact"][:] = tau > self._collision["tau_lower_nom"]
-        v["joint_collision"][:] = tau > self._collision["tau_upper_nom"]
+        v["joint_contact"][:] = tau > thresholds["tau_lower_nom"]
+        v["joint_collision"][:] = tau > thresholds["tau_upper_nom"]
         record["motion_generator_mode"] = self.generator
         record["controller_mode"] = self.controller
         v["errors"][:] = self._errors
@@ -489,17 +355,3 @@ class FciRobot:
         record["robot_mode"] = self.mode
         rate = sum(self._history) / len(self._history) if self._history else 0.0
         record["control_command_success_rate"] = rate
-
-
-def _worst(unit: str, values: Array, largest: Array, kind: str = "joint") -> str:
-    """The value that exceeds its limit most."""
-    index = int(np.argmax(np.abs(values) / np.maximum(largest, 1e-9)))
-    return f"{kind} {index + 1}: {values[index]:.1f} {unit}, allowed {largest[index]:.1f}"
-
-
-def parse_command(packet: bytes) -> np.void | None:
-    """The RobotCommand in a UDP packet, None where its size is wrong."""
-    if len(packet) != COMMAND_DTYPE.itemsize:
-        return None
-    record: np.void = np.frombuffer(packet, dtype=COMMAND_DTYPE)[0]
-    return record

@@ -15,7 +15,8 @@ from typing import Any
 
 from rfs_core.se3 import Array
 from rfs_drivers.emulated.fci_admin import AdminServer
-from rfs_drivers.emulated.fci_robot import CYCLE_S, FciRobot
+from rfs_drivers.emulated.fci_protocol import CYCLE_S
+from rfs_drivers.emulated.fci_robot import FciRobot
 from rfs_drivers.emulated.fci_server import FciServer
 from rfs_drivers.emulated.leap_bus import LeapBus
 from rfs_sim.driven import HAND_DT_STEPS, PHYSICS_DT, ArmInWorld, DrivenWorld, HandInWorld
