@@ -43,6 +43,7 @@ from rfs_ros.launching import (
     fail,
     included,
     number,
+    refuse_ignored_values,
     refuse_unknown_arguments,
     refuse_unknown_nodes,
     robot_file,
@@ -199,6 +200,7 @@ def bring_up(context):
     if given["params_file"]:
         refuse_unknown_nodes("params_file", given["params_file"], [*NODES, *ROBOT_NODES])
         params_files.append(given["params_file"])
+    refuse_ignored_values(params_files)
 
     def asked(**values):
         """Parameters from arguments that do not have their default value."""

@@ -19,7 +19,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventH
 from launch.event_handlers import OnProcessExit
 from launch_ros.actions import LifecycleNode, Node
 
-from rfs_ros.launching import fail, refuse_unknown_arguments, robot_file, text
+from rfs_ros.launching import fail, refuse_ignored_values, refuse_unknown_arguments, robot_file, text
 
 ARGUMENTS = [
     DeclareLaunchArgument(
@@ -61,6 +61,7 @@ def bring_up(context):
     files = [str(robot_file(given["robot"], given["robot_file"], share))]
     if given["params_file"]:
         files.append(given["params_file"])
+    refuse_ignored_values(files)
 
     place = unused_place(files) if emulated else {}
 

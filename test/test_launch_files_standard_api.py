@@ -53,6 +53,7 @@ STANDARD = {
         "fail",
         "included",
         "number",
+        "refuse_ignored_values",
         "refuse_unknown_arguments",
         "refuse_unknown_nodes",
         "robot_file",

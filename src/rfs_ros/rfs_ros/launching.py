@@ -6,7 +6,7 @@ exit code 1 before any node is started.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -85,6 +85,50 @@ def refuse_unknown_nodes(argument: str, path: str, nodes: Sequence[str]) -> None
         )
 
 
+KINDS: tuple[tuple[type, str], ...] = (
+    (bool, "true or false"),
+    (int, "a whole number"),
+    (float, "a number with a point"),
+    (str, "a text"),
+    (list, "a list"),
+)
+"""As YAML tells them apart, in the order in which ROS looks for the value of a parameter."""
+
+
+def refuse_ignored_values(files: Sequence[str]) -> None:
+    """ROS keeps one value of each kind of a parameter and takes the first kind of `KINDS` that it has: what a
+    later file says is ignored, silently, where an earlier one has said it with a kind that comes before.
+
+    Args:
+        files: YAML files of parameters, in the order in which nodes read them.
+    """
+    said: dict[tuple[str, str], tuple[int, object, str]] = {}
+    for file in files:
+        for block, content in (yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {}).items():
+            for name, value in _dotted((content or {}).get("ros__parameters") or {}):
+                kind = next((i for i, (each, _) in enumerate(KINDS) if isinstance(value, each)), None)
+                if kind is None:
+                    continue
+                node = str(block).rpartition("/")[2]
+                before = said.setdefault((node, name), (kind, value, file))
+                if kind > before[0]:
+                    raise RuntimeError(
+                        f"{file}: {name} of {node} is {value!r}, {KINDS[kind][1]}, and {before[1]!r}, "
+                        f"{KINDS[before[0]][1]}, in {before[2]}: ROS would keep that one; write "
+                        f"{KINDS[before[0]][1]}"
+                    )
+                said[node, name] = (kind, value, file)
+
+
+def _dotted(group: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:
+    """Values of nested groups by their whole names."""
+    for name, value in group.items():
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
 def chosen_checkpoint(asked: str, shipped: Path, task: str, points: bool) -> Path:
     """The checkpoint that was asked for, or one of those shipped with the task.
 
@@ -108,7 +152,23 @@ def chosen_checkpoint(asked: str, shipped: Path, task: str, points: bool) -> Pat
             f"checkpoint:={asked} cannot be used: there is no such file; shipped for task {task}: "
             f"{', '.join(kinds) or 'none'}"
         )
+    # One of another hand has no block for the driver of this one, which would run on its defaults.
+    refuse_unknown_nodes("robot_file", asked, NODES_OF_A_ROBOT)
     return Path(asked).absolute()
+
+
+NODES_OF_A_ROBOT = (
+    "emulated_robot",
+    "franka_node",
+    "leap_node",
+    "robot_operator",
+    "realsense_node",
+    "gate_node",
+    "policy_node",
+    "episode_manager",
+    "recorder_node",
+)
+"""For which a robot's file may have parameters."""
 
 
 def robot_file(robot: str, asked: str, folder: Path) -> Path:

@@ -139,3 +139,47 @@ def test_images_get_room_in_shared_memory_unless_transports_were_chosen(monkeypa
     for action in launching.room_for_images(context.environment):
         action.visit(context)
     assert os.environ["FASTDDS_BUILTIN_TRANSPORTS"] == afterwards
+
+
+ROBOT = "/**/leap_node: {ros__parameters: {d_gain: 2000, current: 0.5, joints: {if_mcp: {p_gain: 700}}}}"
+
+
+@pytest.mark.parametrize(
+    ("mine", "sentence"),
+    [
+        # d_gain would stay 2000, current 0.5 and if_mcp's gain 700.
+        (
+            "/**/leap_node: {ros__parameters: {d_gain: 1500.0}}",
+            "d_gain of leap_node is 1500.0.*a whole number$",
+        ),
+        ("/**/leap_node: {ros__parameters: {current: much}}", "'much', a text, and 0.5, a number.*ROS would"),
+        ("/leap_node: {ros__parameters: {joints.if_mcp.p_gain: 650.0}}", "joints.if_mcp.p_gain of leap_node"),
+    ],
+)
+def test_a_value_that_ros_would_ignore_is_refused(tmp_path: Path, mine: str, sentence: str) -> None:
+    (tmp_path / "robot.yaml").write_text(ROBOT)
+    (tmp_path / "mine.yaml").write_text(mine)
+    with pytest.raises(RuntimeError, match=sentence):
+        launching.refuse_ignored_values([str(tmp_path / "robot.yaml"), str(tmp_path / "mine.yaml")])
+
+
+def test_values_that_replace_others_are_accepted(tmp_path: Path) -> None:
+    (tmp_path / "robot.yaml").write_text(ROBOT)
+    # A whole number where one with a point was is found first; other nodes have parameters of their own.
+    (tmp_path / "mine.yaml").write_text(
+        "/**/leap_node: {ros__parameters: {d_gain: 1500, current: 1, port: /dev/leap}}\n"
+        "/**/franka_node: {ros__parameters: {d_gain: 1.5, listed: [1, 2]}}\n"
+        "/**/gate_node:\n"
+    )
+    launching.refuse_ignored_values([str(tmp_path / "robot.yaml"), str(tmp_path / "mine.yaml")])
+
+
+def test_a_robot_file_of_another_hand_is_refused_with_the_drivers_that_exist(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "/**/franka_node: {ros__parameters: {arm: fr3}}\n/**/allegro_node: {ros__parameters: {}}\n"
+    )
+    with pytest.raises(RuntimeError, match=r"parameters for /\*\*/allegro_node; the nodes are .*leap_node"):
+        launching.robot_file("real", str(mine), tmp_path)
+    mine.write_text(mine.read_text().replace("allegro_node", "leap_node"))
+    assert launching.robot_file("real", str(mine), tmp_path) == mine
