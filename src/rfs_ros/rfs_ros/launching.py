@@ -152,8 +152,6 @@ def chosen_checkpoint(asked: str, shipped: Path, task: str, points: bool) -> Pat
             f"checkpoint:={asked} cannot be used: there is no such file; shipped for task {task}: "
             f"{', '.join(kinds) or 'none'}"
         )
-    # One of another hand has no block for the driver of this one, which would run on its defaults.
-    refuse_unknown_nodes("robot_file", asked, NODES_OF_A_ROBOT)
     return Path(asked).absolute()
 
 
@@ -183,6 +181,8 @@ def robot_file(robot: str, asked: str, folder: Path) -> Path:
             f"robot:={robot} robot_file:={asked or '(nothing)'} cannot be used; shipped for it: "
             f"{', '.join(names)}, or give a YAML file"
         )
+    # One of another hand has no block for the driver of this one, which would run on its defaults.
+    refuse_unknown_nodes("robot_file", asked, NODES_OF_A_ROBOT)
     return Path(asked).absolute()
 
 
