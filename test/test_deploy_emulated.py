@@ -7,11 +7,14 @@ stretches where the machine is busy.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from probe import Probe
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -186,6 +189,28 @@ def test_an_unplugged_device_is_named_the_gate_holds_and_nothing_goes_on_by_itse
         assert recovered.success, recovered.message
     again = probe.call(StartEpisode, "episode/start", PATIENCE_S, seed=1, index=len(DEVICES))
     assert again.success, again.message
+    deployment.interrupt()
+    assert deployment.wait(60.0) == 0, deployment.output()
+
+
+def test_an_unplugged_camera_is_named_and_the_gate_holds(deploy, probe):
+    pytest.importorskip("pyrealsense2", reason="an extra: requirements/extra-perception.txt")
+    deployment = deploy(robot="emulated", observation="points", episodes=0)
+    deployment.wait_for("waiting for episode/start", PATIENCE_S)
+    safety = probe.listen(SafetyState, "safety/state", latched=True)
+    probe.listen(EpisodeState, "episode/state", latched=True)
+
+    def unplug() -> None:
+        (pid,) = (pid for pid, command in deployment.processes().items() if "camera_process" in command)
+        os.kill(pid, signal.SIGTERM)
+
+    reason = abort_by(probe, 0, unplug)
+    assert "the gate holds: no new action of the policy" in reason
+    deployment.wait_for("the emulated camera's process has ended: the camera is unplugged", PATIENCE_S)
+    deployment.wait_for("s: unplugged? looking for it", PATIENCE_S)
+    modes = [message.mode for message in safety]
+    after = modes[modes.index(SafetyState.HOLD) :]
+    assert not {SafetyState.ARMED, SafetyState.ACTIVE} & set(after)
     deployment.interrupt()
     assert deployment.wait(60.0) == 0, deployment.output()
 
