@@ -27,21 +27,20 @@ ROS clock meanwhile, by seconds or hours, changes nothing.
 from __future__ import annotations
 
 from rfs_core import gate_checks, robot
+from rfs_core.gate_clock import GateClock
 from rfs_core.gate_config import GateConfig
 from rfs_core.gate_human import Human
-from rfs_core.gate_motion import Motion, held_fingers
+from rfs_core.gate_motion import Motion
+from rfs_core.gate_output import Output
 from rfs_core.gate_state import ARM, HAND, PALM, MeasuredState, jump_problem, relation_to, value_problem
 from rfs_core.gate_types import Action, Command, Correction, Mode, Reply, Statistics, Status
 from rfs_core.kinematics import ArmKinematics
 from rfs_core.se3 import Array, Pose
 from rfs_core.specs import ActionSpec, require_same
-from rfs_core.staleness import NS_PER_S, Now, Order, SteadyStamps, age_problem, to_ns
+from rfs_core.staleness import NS_PER_S, Now, Order, age_problem, to_ns
 
 WATCH_S = 0.01
 """Time between two calls of `Gate.watch` with a timer, s."""
-
-_NEXT_STEP = 0.8
-"""Control steps between two steps of actions at least: what came late does not make all that follow late."""
 
 __all__ = [
     "WATCH_S",
@@ -80,20 +79,14 @@ class Gate:
         self._kinematics = ArmKinematics()
         self._limits = self.config.step_limits()
         self._residual_bounds = self.config.residual_bounds().vector(action_spec)
-        self._by_state = self.config.tick_source == "state"
-        self._dt_ns = to_ns(action_spec.control_dt)
         self._stale_state_ns = to_ns(self.config.stale_state_s)
         self._stale_observation_ns = to_ns(self.config.stale_observation_s)
         self._future_ns = to_ns(self.config.future_tolerance_s)
-        self._stamps = SteadyStamps(self._future_ns)
-        self._tick_ns: int | None = None  # newest control tick, on the gate's clock
-        self._tick_stamp_ns = 0  # the same as ROS time
-        self._sent: Command | None = None  # the last command
-        self._due_ns: int | None = None  # tick whose measured state is not complete yet ("state" only)
-        self._commanded = False  # whether the newest tick has its command
-        self._stepped_ns: int | None = None  # tick of the newest step of an action
+        self._by_state = self.config.tick_source == "state"
+        self._dt_ns = to_ns(action_spec.control_dt)
+        self._clock = GateClock(self._by_state, self._dt_ns, self._future_ns)
+        self._output = Output(self.config, self.statistics)
         self._motion: Motion | None = None  # in ARMED and ACTIVE
-        self._held: tuple[Pose, Array] | None = None  # in HOLD
         self._jumps = 0
         self._last_sequence: tuple[str, int] | None = None
         self._human = Human(
@@ -109,9 +102,9 @@ class Gate:
 
     def observation_age_ns(self) -> int | None:
         """Age, at the newest tick, of the observation behind the newest accepted action; None without one."""
-        if self._motion is None or self._motion.observed_ns is None or self._tick_ns is None:
+        if self._motion is None or self._motion.observed_ns is None or self._clock.tick_ns is None:
             return None
-        return self._tick_ns - self._motion.observed_ns
+        return self._clock.tick_ns - self._motion.observed_ns
 
     # -- the operator -----------------------------------------------------------------------------------
 
@@ -128,9 +121,11 @@ class Gate:
             return Reply(False, f"not armed: {problem}")
         ramp_steps = round(self.config.correction_ramp_s / self.spec.control_dt)
         self._clear()
-        self._stepped_ns = None
-        self._motion = Motion(self._clock(now), self.spec, self._residual_bounds, self._limits, ramp_steps)
-        self._commanded = False
+        self._clock.stepped_ns = None
+        self._motion = Motion(
+            self._clock.now(now), self.spec, self._residual_bounds, self._limits, ramp_steps
+        )
+        self._output.commanded = False
         self._enter(Mode.ARMED, "armed; waits for the first action of the policy", now)
         return Reply(True, "armed")
 
@@ -163,7 +158,7 @@ class Gate:
         arm, missing = self._measured.arm, self._measured.missing_problem()
         if missing or arm is None:
             return missing
-        if self._by_state and self._tick_ns is None:
+        if self._by_state and self._clock.tick_ns is None:
             return (
                 f"no stamp of {ARM} is a multiple of {self.spec.control_dt} s, as a simulation's are; "
                 "on a robot set tick_source to timer"
@@ -198,7 +193,7 @@ class Gate:
         # In IDLE and ARMED nothing is commanded: the world may be reset, the arm guided by hand.
         commanding = self.mode in (Mode.ACTIVE, Mode.HOLD)
         before = self._measured.sample(stream)
-        at_ns = self._on_clock(stamp_ns, now)
+        at_ns = self._clock.at(stamp_ns, now)
         relation = relation_to(before, stamp_ns, at_ns, self._by_state)
         if relation is Order.SAME and commanding:
             return self._repeated(stream, stamp_ns)
@@ -231,11 +226,10 @@ class Gate:
 
     def _repeated(self, stream: str, stamp_ns: int) -> list[Command]:
         """The world shows a state again: it stands still and has not heard the answer; that is sent again."""
-        sent, palm = self._sent, self._measured.palm
-        if not self._by_state or stream != ARM or sent is None or sent.stamp_ns != stamp_ns or palm is None:
+        palm = self._measured.palm
+        if not self._by_state or stream != ARM or palm is None:
             return []
-        moved = gate_checks.command_problem(sent.palm, sent.hand, palm.value, self._limits)
-        return [] if moved else [sent]
+        return self._output.again(stamp_ns, palm.value)
 
     def _jumped(self, problem: str, now: Now) -> list[Command]:
         self._jumps += 1
@@ -249,16 +243,14 @@ class Gate:
     def tick(self, now: Now) -> list[Command]:
         """With "timer": one control step. With "state": a look at whether measured states still come."""
         if not self._by_state:
-            self._stamps.observe(now)
-            # After a delay a timer may be early: two steps at once would be one of twice the size.
-            early = self._tick_ns is not None and now.steady_ns - self._tick_ns < self._dt_ns // 2
-            return [] if early else self._tick(now.steady_ns, now.ros_ns, now)
-        if self._tick_ns is None or now.ros_ns - self._tick_ns < self._stale_state_ns:
+            self._clock.observe(now)
+            return [] if self._clock.is_early(now) else self._tick(now.steady_ns, now.ros_ns, now)
+        if self._clock.tick_ns is None or now.ros_ns - self._clock.tick_ns < self._stale_state_ns:
             return []
         if self.mode is Mode.HOLD:
-            self._tick_stamp_ns = now.ros_ns
+            self._output.stamp_ns = now.ros_ns
             return self._keep_holding(now)
-        silent = (now.ros_ns - self._tick_ns) / 1e6
+        silent = (now.ros_ns - self._clock.tick_ns) / 1e6
         problem = (
             self._measured.stale_problem(now.ros_ns, self._stale_state_ns)
             or "arm/joint_states are off the grid"
@@ -271,7 +263,7 @@ class Gate:
         motion = self._motion
         if self._by_state or motion is None:
             return []
-        self._stamps.observe(now)
+        self._clock.observe(now)
         soon_ns = now.steady_ns + to_ns(WATCH_S)
         problem = self._measured.stale_problem(soon_ns, self._stale_state_ns + 1)
         if not problem and motion.idle and motion.observed_ns is not None:
@@ -280,20 +272,13 @@ class Gate:
 
     def _due_ticks(self, stream: str, stamp_ns: int, now: Now) -> list[Command]:
         """Commands of the ticks that a new measured sample completes."""
-        commands: list[Command] = []
-        on_grid = stream == ARM and stamp_ns % self._dt_ns == 0
-        if on_grid and (self._tick_ns is None or stamp_ns > self._tick_ns):
-            if self._due_ns is not None and self._due_ns < stamp_ns:
-                # The next tick began before the last one was complete: go on with what is there.
-                commands += self._tick(self._due_ns, self._due_ns, now)
-            self._due_ns = stamp_ns
-        if self._due_ns is not None and self._measured.complete_to(self._due_ns):
-            due, self._due_ns = self._due_ns, None
-            commands += self._tick(due, due, now)
-        return commands
+        arm_stamp_ns = stamp_ns if stream == ARM else None
+        due = self._clock.due_ticks(arm_stamp_ns, self._measured.complete_to)
+        return [command for tick_ns in due for command in self._tick(tick_ns, tick_ns, now)]
 
     def _tick(self, tick_ns: int, stamp_ns: int, now: Now) -> list[Command]:
-        self._tick_ns, self._tick_stamp_ns, self._commanded = tick_ns, stamp_ns, False
+        self._clock.tick_ns = tick_ns
+        self._output.begin_tick(stamp_ns)
         self.statistics.ticks += 1
         if self.mode is Mode.HOLD:
             return self._keep_holding(now)
@@ -316,7 +301,7 @@ class Gate:
         problem = gate_checks.binding_problem(action, self._motion.first)
         if problem:
             return self.refuse_action(problem, now)
-        observed_ns = self._on_clock(action.observation_stamp_ns, now)
+        observed_ns = self._clock.at(action.observation_stamp_ns, now)
         if (
             self._last_sequence == (action.publisher, action.sequence)
             and self._motion.observed_ns == observed_ns
@@ -329,7 +314,7 @@ class Gate:
         what = f"observation of policy action {action.sequence}"
         problem = gate_checks.order_problem(
             action, observed_ns, self._motion, self._last_sequence, slack_ns
-        ) or age_problem(observed_ns, self._clock(now), self._stale_observation_ns, self._future_ns, what)
+        ) or age_problem(observed_ns, self._clock.now(now), self._stale_observation_ns, self._future_ns, what)
         if problem:
             # Late or repeated: not executed, and no reason to distrust what is being executed.
             self._note_refusal(problem)
@@ -339,17 +324,15 @@ class Gate:
         self.statistics.accepted += 1
         if not self._by_state:
             return self._begin_at_once(now)
-        waits = not self._commanded and self._tick_ns is not None
-        return self._advance(now) if waits and observed_ns <= self._clock(now) else []
+        waits = not self._output.commanded and self._clock.tick_ns is not None
+        return self._advance(now) if waits and observed_ns <= self._clock.now(now) else []
 
     def _begin_at_once(self, now: Now) -> list[Command]:
         """With "timer": a tick now, for an action that nothing is left to execute before."""
-        motion, stepped_ns = self._motion, self._stepped_ns
-        if motion is None or motion.idle or not motion.exhausted:
+        motion = self._motion
+        if motion is None or motion.idle or not motion.exhausted or not self._clock.may_step(now):
             return []
-        if stepped_ns is not None and now.steady_ns - stepped_ns < _NEXT_STEP * self._dt_ns:
-            return []
-        self._stamps.observe(now)
+        self._clock.observe(now)
         return self._tick(now.steady_ns, now.ros_ns, now)
 
     def refuse_action(self, reason: str, now: Now) -> list[Command]:
@@ -359,7 +342,7 @@ class Gate:
 
     def correction(self, correction: Correction, now: Now) -> None:
         """A human's residual."""
-        self._human.take(correction, self._on_clock(correction.stamp_ns, now), self._clock(now))
+        self._human.take(correction, self._clock.at(correction.stamp_ns, now), self._clock.now(now))
 
     def refuse_correction(self) -> None:
         """A correction that cannot be used: the human counts as having let go."""
@@ -370,19 +353,19 @@ class Gate:
     def _advance(self, now: Now) -> list[Command]:
         """The command of the newest tick in ARMED or ACTIVE, if there is one to give yet."""
         motion, palm, hand = self._motion, self._measured.palm, self._measured.hand
-        if motion is None or self._tick_ns is None or palm is None or hand is None:
+        if motion is None or self._clock.tick_ns is None or palm is None or hand is None:
             return []
-        if motion.begin_pending(self._tick_ns if self._by_state else now.steady_ns + self._future_ns):
+        if motion.begin_pending(self._clock.tick_ns if self._by_state else now.steady_ns + self._future_ns):
             motion.begin_from(palm.value, hand.value)
             if self.mode is Mode.ARMED:
                 self._enter(Mode.ACTIVE, "the policy's checked actions reach the drivers", now)
         if self.mode is not Mode.ACTIVE or motion.observed_ns is None:
             return []
         if not motion.exhausted:
-            self._stepped_ns = self._tick_ns
-            correction = self._human.engaged(self._tick_ns)
+            self._clock.stepped_ns = self._clock.tick_ns
+            correction = self._human.engaged(self._clock.tick_ns)
             return self._guarded(*motion.step(palm.value, correction), palm.value, now)
-        problem = self._starvation(self._tick_ns - motion.observed_ns, self._stale_observation_ns)
+        problem = self._starvation(self._clock.tick_ns - motion.observed_ns, self._stale_observation_ns)
         if problem:
             return self._doubt(problem, now)
         waited, motion.waiting = motion.waiting, True
@@ -399,27 +382,15 @@ class Gate:
         return gate_checks.starvation(age_ns, self._stale_observation_ns, self.statistics.last_refusal)
 
     def _guarded(self, palm: Pose, hand: Array, measured: Pose, now: Now) -> list[Command]:
-        problem = gate_checks.command_problem(palm, hand, measured, self._limits)
-        return self._fault(f"the gate's own {problem}", now) if problem else self._send(palm, hand)
+        problem = self._output.problem(palm, hand, measured)
+        return self._fault(f"the gate's own {problem}", now) if problem else self._output.send(palm, hand)
 
     def _keep_holding(self, now: Now) -> list[Command]:
-        if self._held is None or self._measured.palm is None:
+        palm = self._measured.palm
+        if palm is None:
             return []
-        palm, hand = self._held
-        distance, angle = gate_checks.pose_difference(self._measured.palm.value, palm)
-        if distance > self.config.hold_drift_position or angle > self.config.hold_drift_rotation:
-            return self._fault(
-                f"the palm is {distance:.3f} m and {angle:.3f} rad from the pose it is held at, allowed: "
-                f"{self.config.hold_drift_position} m and {self.config.hold_drift_rotation} rad",
-                now,
-            )
-        return self._send(palm, hand)
-
-    def _send(self, palm: Pose, hand: Array) -> list[Command]:
-        self._commanded = True
-        self.statistics.commands += 1
-        self._sent = Command(self._tick_stamp_ns, palm, hand)
-        return [self._sent]
+        problem = self._output.drift_problem(palm.value)
+        return self._fault(problem, now) if problem else self._output.hold()
 
     # -- changes of mode --------------------------------------------------------------------------------
 
@@ -429,11 +400,11 @@ class Gate:
             return []
         palm, hand = self._measured.palm, self._measured.hand
         self._motion = None
-        self._held = (palm.value, held_fingers(hand.value)) if palm is not None and hand is not None else None
+        self._output.latch(palm.value if palm else None, hand.value if hand else None)
         self.statistics.holds += 1
         self._enter(Mode.HOLD, reason, now)
         if not self._by_state:
-            self._tick_stamp_ns = now.ros_ns
+            self._output.stamp_ns = now.ros_ns
         return self._keep_holding(now)
 
     def _fault(self, reason: str, now: Now) -> list[Command]:
@@ -443,12 +414,13 @@ class Gate:
         return []
 
     def _clear(self) -> None:
-        self._motion, self._held, self._sent, self._jumps = None, None, None, 0
+        self._motion, self._jumps = None, 0
+        self._output.clear()
         self._human.forget()
 
     def _forget_time(self) -> None:
         self._measured = MeasuredState()
-        self._tick_ns = self._due_ns = None
+        self._clock.forget()
         self._human.forget()
         self._mismatch = ""
 
@@ -456,15 +428,6 @@ class Gate:
         self.status = Status(mode, reason, now.ros_ns)
 
     # -- small decisions --------------------------------------------------------------------------------
-
-    def _clock(self, now: Now) -> int:
-        """Now on the gate's clock."""
-        if not self._by_state:
-            return now.steady_ns
-        return self._tick_ns if self._tick_ns is not None else 0
-
-    def _on_clock(self, stamp_ns: int, now: Now) -> int:
-        return stamp_ns if self._by_state else self._stamps.steady(stamp_ns, now)
 
     def _arming_problem(self, now: Now) -> str:
         problem = self.state_problem(now) or gate_checks.publisher_problem(*self._publishers)
