@@ -78,6 +78,9 @@ def test_an_unplugged_spacemouse_fades_marks_the_episode_and_is_opened_again(
         probe.wait_until(
             lambda: deployment.output().count("SpaceMouseCompact is open") == 2, "opened again", 60.0
         )
+        mouse.push(y=1.0)
+        three_control_steps()
+        assert not corrections[-1].engaged  # who pushes has to press again
         mouse.press(True, False)
         mouse.push(y=-1.0)
         probe.wait_until(
