@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -76,13 +75,7 @@ def run_nodes(make_nodes: Sequence[Callable[[], Node]], argv: Sequence[str] | No
 
 
 def exit_with(code: int) -> None:
-    """End the process with `code` after flushing; for the `main` of a node.
-
-    Nothing is left to be closed then. The interpreter would search its memory for cycles all the same, more
-    than once: with torch that is 0.4 s of a core, many times as long on a busy machine. What is registered
-    for the end (atexit) and threads that are not daemons are waited for as ever.
-    """
-    gc.freeze()
+    """End the process with `code` after flushing; for the `main` of a node."""
     sys.stdout.flush()
     sys.stderr.flush()
     sys.exit(code)

@@ -93,29 +93,3 @@ def test_an_entry_point_ends_with_the_code_that_main_returns(tmp_path: Path, cod
     run = "from rfs_ros.entry import run_main; run_main('somebody')"
     done = subprocess.run([sys.executable, "-c", run], cwd=tmp_path, timeout=120)
     assert done.returncode == (code or 0)
-
-
-def test_the_end_of_a_process_does_not_search_its_memory_for_cycles(tmp_path: Path) -> None:
-    """With torch loaded that costs half a second of a core, and launch is about to lose patience."""
-    script = tmp_path / "end.py"
-    script.write_text(
-        textwrap.dedent("""
-        import atexit, gc
-        from rfs_ros.run import exit_with
-
-        class InACycle:
-            def __init__(self):
-                self.myself = self
-            def __del__(self):
-                print("searched", flush=True)
-
-        # Collections of the end of a process come after these functions.
-        atexit.register(print, "registered functions are called")
-        lost = InACycle()
-        del lost
-        exit_with(3)
-        """)
-    )
-    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stderr) == (3, "")
-    assert ended.stdout == "registered functions are called\n"
