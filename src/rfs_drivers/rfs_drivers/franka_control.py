@@ -6,6 +6,7 @@ One thread calls `cycle`, which carries out the requests as well. What it decide
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future
 
@@ -18,7 +19,7 @@ from rfs_drivers.franka_faults import Cause, Fault, from_state
 from rfs_drivers.franka_follower import Follower
 from rfs_drivers.franka_joint_motion import JointMotion
 from rfs_drivers.franka_recovery import RecoveryLadder, Step
-from rfs_drivers.franka_requests import Requests
+from rfs_drivers.franka_requests import CLOSED, Requests
 from rfs_drivers.franka_status import Log, Phase
 from rfs_drivers.franka_targets import StateAge
 
@@ -332,7 +333,15 @@ class Control:
             self._log("error", self.reason)
 
     def let_go(self) -> None:
-        """Bring the arm to rest and disconnect."""
+        """Bring the arm to rest and disconnect; whoever still waits is told that nobody will answer."""
+        if self._motion.running and self._connection.in_control:
+            # What cannot be stopped smoothly is stopped by the end of its connection.
+            with contextlib.suppress(VendorError):
+                self._motion.stop(CLOSED)
+        self._motion.fail(CLOSED)
+        future, self._recover = self._recover, None
+        if future is not None:
+            future.set_exception(DriverError(CLOSED))
         if self._connection.in_session:
             self._connection.end_session()
         self._connection.close()

@@ -32,6 +32,11 @@ class JointMotion:
         self._timeout = timeout
         self._motion: _Motion | None = None
 
+    @property
+    def running(self) -> bool:
+        """Whether a motion was begun whose end nobody has been told yet."""
+        return self._motion is not None
+
     def begin(self, future: Future[str], goal: str, q: Array, speed: float, now: float) -> None:
         """Begin moving.
 

@@ -16,6 +16,7 @@ from rfs_drivers.errors import DriverError
 from rfs_drivers.franka_connection import VendorError
 
 CLOSED = "the driver was closed"
+"""What whoever waits is told at the end."""
 
 
 class _Request(NamedTuple):

@@ -40,6 +40,7 @@ class Connection:
         self.refuses: Fault | None = None
         """Beginning a session fails with it."""
         self.moved = False
+        self.stops = 0
         self.followed: list[Setpoint] = []
         self.closed = False
 
@@ -73,6 +74,7 @@ class Connection:
         return self.moved
 
     def stop_joint_motion(self) -> None:
+        self.stops += 1
         self.in_control = False
 
     def clear_errors(self) -> None:
@@ -214,3 +216,24 @@ def test_an_end_that_was_asked_for_is_not_a_defect(bench: Bench) -> None:
     bench.control.end(defect=False)
     assert bench.control.phase is Phase.DISCONNECTED
     assert bench.lines == lines
+
+
+def test_at_the_end_a_joint_motion_is_stopped_smoothly_and_whoever_waits_is_told(bench: Bench) -> None:
+    moving = bench.home()
+    bench.control.end(defect=False)
+    bench.control.let_go()
+    assert bench.connection.stops == 1
+    with pytest.raises(DriverError, match="the driver was closed"):
+        moving.result(0)
+
+
+def test_at_the_end_whoever_waits_for_a_recovery_is_told(bench: Bench) -> None:
+    bench.ask(bench.control.enable)
+    bench.connection.in_control = False
+    bench.cycle()
+    asked: Future[str] = Future()
+    bench.control.recover(asked)
+    bench.control.let_go()
+    assert bench.connection.stops == 0
+    with pytest.raises(DriverError, match="the driver was closed"):
+        asked.result(0)

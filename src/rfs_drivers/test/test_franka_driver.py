@@ -403,3 +403,20 @@ def test_closing_in_control_brings_the_arm_to_rest(robot: EmulatedFci) -> None:
     end = robot("status")["time_ms"] + 300
     until(lambda: robot("status")["time_ms"] > end, "rest")
     assert np.abs(robot("status")["dq"]).max() < 0.01
+
+
+def test_closing_during_a_joint_motion_brings_the_arm_to_rest_and_tells_whoever_waits(
+    robot: EmulatedFci,
+) -> None:
+    goal = np.array(fr3.ARM_HOME) + [0.9, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    with running(FrankaDriver(config_for(robot.address))) as driver:
+        driver.connect().result(PATIENCE_S)
+        moving = driver.move_joints(goal, 0.1)
+        until(lambda: robot("status")["dq"][0] > 0.1, "speed")
+    with pytest.raises(DriverError, match="the driver was closed"):
+        moving.result(PATIENCE_S)
+    # Not cut short: the client itself has ended the motion, at rest.
+    status = robot("status")
+    assert status["motions_finished"] == status["motions"] == 1
+    assert np.abs(status["dq"]).max() < 0.01
+    assert status["q"][0] < 0.8

@@ -50,9 +50,11 @@ def test_whoever_waits_is_answered_once_and_only_when_the_joints_are_there(
     future: Future[str] = Future()
     motion.begin(future, "home", robot.ARM_HOME, 0.1, now=5.0)
     assert not motion.ended(6.0)
+    assert motion.running
     connection.finished = True
     assert motion.ended(7.0)
     assert motion.arrived() == (future, "at home")
+    assert not motion.running
     assert motion.arrived() is None
     assert connection.calls == ["begin 0.1"]
 
