@@ -141,9 +141,29 @@ class HandSetup:
         raise DriverError(f"{names_of(wrong)} did not take {register.name}: restart the hand's power")
 
     def torque_off(self, bus: Bus) -> None:
-        """Fingers go limp."""
-        self.write_all_sure(bus, TORQUE, dict.fromkeys(MOTORS, 0))
-        self.write_all_sure(bus, xl330.BUS_WATCHDOG, dict.fromkeys(MOTORS, 0))
+        """Fingers go limp; where some servos do not answer, all the others.
+
+        Raises:
+            DriverError: names those of which it is not known.
+        """
+        try:
+            self._torque_off(bus, MOTORS)
+        except BusError as error:
+            if error.kind is Kind.UNPLUGGED:
+                raise
+            silent = [joint for joint in JOINTS if not self._is_there(bus, joint)]
+            others = [joint.motor for joint in JOINTS if joint not in silent]
+            if not silent or not others:
+                raise
+            self._torque_off(bus, others)
+            verb = "does" if len(silent) == 1 else "do"
+            raise DriverError(
+                f"{names_of(silent)} {verb} not answer; that of the other {len(others)} is off"
+            ) from error
+
+    def _torque_off(self, bus: Bus, motors: Sequence[int]) -> None:
+        self.write_all_sure(bus, TORQUE, dict.fromkeys(motors, 0))
+        self.write_all_sure(bus, xl330.BUS_WATCHDOG, dict.fromkeys(motors, 0))
 
     def require_plausible(self, position: Array) -> None:
         """Fingers stand where they can; rad. Shape: (16,)."""

@@ -378,3 +378,18 @@ def test_a_low_supply_is_a_warning() -> None:
 def test_there_is_nothing_to_recover_without_a_fault() -> None:
     with pytest.raises(DriverError, match="nothing to recover from"):
         Bench().start().driver.recover()
+
+
+def test_where_a_servo_is_silent_the_others_go_limp_and_it_is_named() -> None:
+    bench = Bench().start()
+    silent = bench.bus.servos.servo(13)
+    silent.present = False
+    said = bench.driver.disable()
+    assert said == (
+        "torque could not be taken off: th_axl (motor 13) does not answer; that of the other 15 is off"
+    )
+    silent.present = True
+    torque = dict(zip(ALL, bench.registers(xl330.TORQUE_ENABLE), strict=True))
+    assert torque == {**dict.fromkeys(ALL, 0), 13: 1}
+    watchdogs = dict(zip(ALL, bench.registers(xl330.BUS_WATCHDOG), strict=True))
+    assert {watchdogs[motor] for motor in ALL if motor != 13} == {0}  # they were told that this is the end
