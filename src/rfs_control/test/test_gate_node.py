@@ -13,6 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
@@ -438,6 +439,47 @@ def test_with_a_timer_the_gate_commands_at_its_own_rate_and_holds_when_the_polic
     stamps = [stamp_ns(target.header.stamp) for target in r.targets]
     assert stamps == sorted(stamps)
     assert stamp_ns(state.since) - observed >= 150 * MS
+
+
+def test_after_a_pause_all_waiting_states_are_read_before_their_age_is_judged(make):
+    # Simulated time, so that a pause of this process lasts as long as the test says.
+    r = make(use_sim_time=True, tick_source="timer")
+    clock = r.node.create_publisher(ClockMessage, "/clock", 1)
+    heard = []
+    observer = rclpy.create_node("observer")
+    observer.create_subscription(JointState, "hand/joint_states", heard.append, RELIABLE)
+    r.spin_until(lambda: r.hand.get_subscription_count() == 2, "the observer listens")
+    r.spin_until(lambda: clock.get_subscription_count(), "the clock is heard")
+
+    def publish(ns=10 * MS):
+        r.at += ns
+        r.arm.publish(joint_state_msg(r.at, robot.ARM_JOINT_NAMES, robot.ARM_HOME))
+        r.palm.publish(pose_stamped_msg(r.at, robot.BASE_FRAME, HOME))
+        r.hand.publish(joint_state_msg(r.at, robot.HAND_JOINT_NAMES, robot.HAND_OPEN))
+        clock.publish(ClockMessage(clock=stamp_msg(r.at)))
+
+    while not r.gate.gate.statistics.ticks or r.gate._arm is None:
+        publish()
+        r.settle()
+    r.spin_until(r.clients["arm"].service_is_ready, "safety/arm")
+    answer = r.call("arm")
+    assert answer.success, answer.message
+    # While the gate is kept waiting, 250 ms pass. 10 states of each kind wait, the oldest 225 ms old
+    # (allowed: 150), the newest 0 ms.
+    heard.clear()
+    for _ in range(10):
+        publish(25 * MS)
+    aside = SingleThreadedExecutor()
+    aside.add_node(observer)
+    deadline = time.monotonic() + 60.0
+    while (not heard or stamp_ns(heard[-1].header.stamp) < r.at) and time.monotonic() < deadline:
+        aside.spin_once(timeout_sec=0.05)
+    aside.remove_node(observer)
+    observer.destroy_node()
+    r.act(dx=0.01)
+    r.settle()
+    assert r.gate.gate.status.mode is Mode.ACTIVE, r.gate.gate.status
+    assert r.gate.gate.statistics.holds == 0
 
 
 @pytest.mark.parametrize(

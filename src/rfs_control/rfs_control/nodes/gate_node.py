@@ -36,6 +36,7 @@ from rfs_ros import connections, conversions, params
 from rfs_ros.conversions import stamp_msg, stamp_ns
 from rfs_ros.run import exit_with, run_node
 from rfs_ros.timing import ControlTime, control_clock
+from rfs_ros.waiting import taken
 
 _DIAGNOSE_S = 1.0
 
@@ -60,9 +61,11 @@ class GateNode(Node):
         self._hand_target = self.create_publisher(JointState, "hand/target", RELIABLE)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE)
 
-        self.create_subscription(JointState, "arm/joint_states", self._on_arm, RELIABLE)
-        self.create_subscription(PoseStamped, "arm/current_pose", self._on_palm, RELIABLE)
-        self.create_subscription(JointState, "hand/joint_states", self._on_hand, RELIABLE)
+        self._states = [
+            self.create_subscription(JointState, "arm/joint_states", self._on_arm, RELIABLE),
+            self.create_subscription(PoseStamped, "arm/current_pose", self._on_palm, RELIABLE),
+            self.create_subscription(JointState, "hand/joint_states", self._on_hand, RELIABLE),
+        ]
         self._actions = self.create_subscription(PolicyAction, "policy/action", self._on_action, RELIABLE)
         self.create_subscription(CorrectionMsg, "correction/residual", self._on_correction, RELIABLE)
 
@@ -75,9 +78,7 @@ class GateNode(Node):
         ticks = control_clock(self) if by_timer else steady
         self._grid = self.create_timer(self.gate.spec.control_dt, self._on_tick, clock=ticks)
         if by_timer:
-            self.create_timer(
-                WATCH_S, lambda: self._between_ticks(lambda: self.gate.watch(self._now())), clock=ticks
-            )
+            self.create_timer(WATCH_S, self._on_watch, clock=ticks)
         self.create_timer(_DIAGNOSE_S, self._diagnose, clock=steady)
         self._report()
 
@@ -86,6 +87,12 @@ class GateNode(Node):
         return Now(steady_ns, self.get_clock().now().nanoseconds)
 
     # The measured robot
+
+    def _take_states(self) -> None:
+        """Every state that has arrived: it is judged by age, and this process may have been kept waiting."""
+        for subscription in self._states if self._time is not None else ():
+            for message, _ in taken(subscription):
+                subscription.callback(message)
 
     def _on_arm(self, message: JointState) -> None:
         self._on_joints(message, "arm/joint_states", robot.ARM_JOINT_NAMES, self.gate.arm_state)
@@ -117,6 +124,7 @@ class GateNode(Node):
     # The policy and the human
 
     def _on_action(self, message: PolicyAction) -> None:
+        self._take_states()
         now = self._now()
         try:
             conversions.require_frame(message.header.frame_id, robot.BASE_FRAME, "policy/action")
@@ -138,8 +146,13 @@ class GateNode(Node):
 
     # Time and the graph
 
+    def _on_watch(self) -> None:
+        self._take_states()
+        self._between_ticks(lambda: self.gate.watch(self._now()))
+
     def _on_tick(self) -> None:
         self._count_publishers()
+        self._take_states()
         self._send(self.gate.tick(self._now()))
         if self._arm is None and not self.gate.state_problem(self._now()):
             # Not earlier: whoever waits for the service does not call it before the robot can be armed.
@@ -164,6 +177,7 @@ class GateNode(Node):
     def _answer(self, request: Callable[[Now], Reply], response: Trigger.Response) -> Trigger.Response:
         # Who commands besides this gate, and whether there is one policy, is looked at now.
         self._count_publishers()
+        self._take_states()
         reply = request(self._now())
         self._report()
         response.success, response.message = reply.success, reply.message

@@ -21,6 +21,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
 from rclpy.task import Future
 
 from rfs_data import provenance
@@ -33,6 +34,7 @@ from rfs_msgs.msg import EpisodeState, PolicyAction
 from rfs_ros import connections, params
 from rfs_ros.conversions import stamp_ns
 from rfs_ros.run import exit_with, run_node
+from rfs_ros.waiting import taken
 
 _TICK_S = 0.05
 _DIAGNOSE_S = 1.0
@@ -89,14 +91,14 @@ class RecorderNode(Node):
             # times as often would fall behind.
             self._drain(recorded)
 
-        recorded = (topic, self.create_subscription(kind, topic.name, received, qos, raw=True), kind)
+        recorded = (topic, self.create_subscription(kind, topic.name, received, qos, raw=True))
         return recorded
 
-    def _drain(self, recorded: tuple[Topic, Any, type]) -> None:
+    def _drain(self, recorded: tuple[Topic, Subscription]) -> None:
         """Take every message of a topic that has arrived."""
-        topic, subscription, kind = recorded
-        while (taken := subscription.handle.take_message(kind, True)) is not None:
-            self._on_message(topic, *taken)
+        topic, subscription = recorded
+        for data, info in taken(subscription):
+            self._on_message(topic, data, info)
 
     # Messages
 
