@@ -285,3 +285,16 @@ def test_the_term_on_a_0_is_its_mean_square_distance_to_where_it_is_drawn(target
     # A head that has learned nothing puts out a_0 = 0.
     expected = 0.5 * (batch.a_0**2).mean() if target == "recorded" else torch.zeros(())
     torch.testing.assert_close(losses[1] - losses[0], expected, atol=1e-6, rtol=1e-5)
+
+
+def test_what_failed_is_not_imitated_where_only_successful_episodes_are():
+    # Of these two episodes of five decisions the first succeeds: half of the batch is imitated.
+    data = recorded(base(), episodes=2)
+    settings = {"noise_bc": 0.5, "alpha": 0.0, "imitate": "successful"}
+    td3 = make(data, **settings)
+    batch = td3.replay.take(torch.arange(10))
+    loss, figures = td3.actor_loss(batch, torch.Generator().manual_seed(0))
+    # A head that has learned nothing puts out a_0 = 0 and a_r = 0.
+    residual, noise = (batch.residual[:5] ** 2).mean() / 2, (batch.a_0[:5] ** 2).mean() / 2
+    torch.testing.assert_close(figures["actor/imitation"], residual, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(loss, residual + 0.5 * noise, atol=1e-6, rtol=1e-5)

@@ -71,6 +71,11 @@ class Batch:
         return self._replay.residual[self.rows]
 
     @property
+    def successful(self) -> Tensor:
+        """1 where the decision's episode succeeded, otherwise 0. Shape: (B,)."""
+        return self._replay.successful[self.rows]
+
+    @property
     def reward(self) -> Tensor:
         """Of the chunk, scaled. Shape: (B,), like discount."""
         return self._replay.reward[self.rows]
@@ -162,8 +167,10 @@ class Replay:
         self.low = torch.from_numpy(np.asarray(data.action_spec.low, np.float32))
         self.high = torch.from_numpy(np.asarray(data.action_spec.high, np.float32))
         self.residual = self._residual(data)
+        lengths = np.diff(data.episode_start)
+        self.successful = torch.from_numpy(np.repeat(data.success, lengths).astype(np.float32))
         self._values(data, config)
-        self.longest = int(np.diff(data.episode_start).max())
+        self.longest = int(lengths.max())
         """Decisions of the longest episode."""
         elapsed = torch.from_numpy(data.elapsed)
         self.time = torch.stack([elapsed, elapsed + 1], dim=1) / self.longest

@@ -16,6 +16,7 @@ import csv
 import io
 import json
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -76,11 +77,43 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--recorded", type=int, default=50, help="episodes that are corrected")
     parser.add_argument("--episodes", type=int, default=256, help="episodes of an evaluation")
     parser.add_argument("--steps", type=int, default=0, help="updates of every trainer; 0: its default")
+    parser.add_argument(
+        "--evaluation-seed",
+        type=int,
+        default=_EVALUATION_SEED,
+        help="seed of the evaluation's episodes; another one, with other --seeds, to choose settings by",
+    )
     parser.add_argument("--world", default="gap", help="world to record and measure in")
     parser.add_argument(
-        "--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of td3bc and iql"
+        "--set",
+        nargs="*",
+        default=[],
+        metavar="NAME=VALUE",
+        help="settings, as JSON, of td3bc and iql where they have them; of one trainer: bc.NAME=VALUE",
     )
     return parser
+
+
+def settings_for(trainer: str, given: Sequence[str]) -> dict[str, Any]:
+    """What `--set` says to a trainer, by field.
+
+    Raises:
+        RfsError: not NAME=VALUE, a value that is not JSON, or a name that no trainer it is meant for has.
+    """
+    fields: dict[str, Any] = {}
+    for one in given:
+        said, _, value = one.partition("=")
+        owner, _, name = said.rpartition(".")
+        meant = [owner] if owner else ["td3bc", "iql"]
+        if not any(known in _MAKERS and hasattr(_MAKERS[known][0], name) for known in meant):
+            raise RfsError(f"--set {one}: {' and '.join(meant)} have no setting {name!r}")
+        try:
+            read = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise RfsError(f"--set {one}: the value is not JSON ({error}); text needs quotes") from error
+        if trainer in meant and hasattr(_MAKERS[trainer][0], name):
+            fields[name] = read
+    return fields
 
 
 class Table:
@@ -128,17 +161,17 @@ class Table:
         return cell
 
     def _measure(self, method: str, policy: Policy, objects: str) -> dict[str, Any]:
-        count = self.arguments.episodes
+        count, evaluation_seed = self.arguments.episodes, self.arguments.evaluation_seed
         if method == "human":
             env = self.env(count, objects)
-            data = collect(policy, env, make_corrector("scripted"), _EVALUATION_SEED, np.arange(count))
+            data = collect(policy, env, make_corrector("scripted"), evaluation_seed, np.arange(count))
             won, names = data.success, [source.group for source in data.used]
             by_object = {
                 name: float(np.mean([w for w, n in zip(won, names, strict=True) if n == name]))
                 for name in sorted(set(names))
             }
             return {"successes": int(won.sum()), "episodes": count, "objects": by_object}
-        played = evaluate(policy, self.env(count, objects), _EVALUATION_SEED, count)
+        played = evaluate(policy, self.env(count, objects), evaluation_seed, count)
         summary = summarize(played)
         return {
             "successes": summary["successes"],
@@ -158,16 +191,16 @@ class Table:
             fields["simulation"] = self.arguments.simulation
         if self.arguments.steps:
             fields["steps"] = self.arguments.steps
-        for given in self.arguments.set if trainer != "bc" else []:
-            name, _, value = given.partition("=")
-            if hasattr(config_type, name):
-                fields[name] = json.loads(value)
+        fields |= settings_for(trainer, self.arguments.set)
         folder = self.arguments.runs / self.task / f"{method}_{seed}"
+        begun = (folder / "training_state.safetensors").exists()
+        if folder.exists() and not begun:
+            shutil.rmtree(folder)  # interrupted before there was anything to go on from
         config = config_type(
             bags=str(self._data(seed)),
             checkpoint=str(self.arguments.base),
             run_dir=str(folder),
-            resume=(folder / "training_state.safetensors").exists(),
+            resume=begun,
             **fields,
         )
         runner = OfflineRunner(config, make, self.command)

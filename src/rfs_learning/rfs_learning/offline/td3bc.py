@@ -62,6 +62,11 @@ class Td3BcConfig(ValueConfig):
         doc="Where that term draws a_0: to what was recorded, or to 0",
         choices=("recorded", "zero"),
     )
+    imitate: str = param(
+        "all",
+        doc="Episodes whose residual and recorded a_0 are imitated; the critic learns from all",
+        choices=("all", "successful"),
+    )
     critic_warmup: int = param(
         300,
         doc="Updates in which the weight of Q rises from 0, while the critics are not worth following",
@@ -211,9 +216,10 @@ class Td3Bc:
         a = self._compose(a_b, residual)
         q = self.critic.first(self._seen(o, batch.time[:, 0], a_b, a))
         mean_q = share @ q
+        imitated = share * batch.successful if config.imitate == "successful" else share
         imitation = torch.zeros(())
         if residual.shape[1]:
-            imitation = share @ ((residual - batch.residual[:, self._where]) ** 2).mean(1)
+            imitation = imitated @ ((residual - batch.residual[:, self._where]) ** 2).mean(1)
         size = share @ q.detach().abs()
         trust = min(1.0, self.updates / config.critic_warmup) if config.critic_warmup else 1.0
         if config.normalize_q:
@@ -229,10 +235,10 @@ class Td3Bc:
         }
         if self.layout.steers:
             if config.noise_bc > 0:
-                wanted = torch.zeros_like(noise)
+                wanted, weight = torch.zeros_like(noise), share
                 if config.noise_bc_target == "recorded":
-                    wanted = batch.a_0[..., self._noise_where].flatten(1)
-                loss = loss + config.noise_bc * (share @ ((noise - wanted) ** 2).mean(1))
+                    wanted, weight = batch.a_0[..., self._noise_where].flatten(1), imitated
+                loss = loss + config.noise_bc * (weight @ ((noise - wanted) ** 2).mean(1))
             figures["actor/a0_norm"] = share @ noise.detach().norm(dim=1)
         return loss, {"actor/loss": loss.detach(), **figures}
 
