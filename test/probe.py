@@ -25,6 +25,7 @@ class Probe:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self.messages: dict[str, list[Any]] = {}
+        self._clients: dict[str, Any] = {}
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
@@ -71,8 +72,14 @@ class Probe:
         return value
 
     def call(self, service_type: type, service: str, timeout_s: float = 120.0, **fields: Any) -> Any:
-        """Call a service and return its answer."""
-        client = self.node.create_client(service_type, service)
+        """Call a service and return its answer.
+
+        One client for all calls: an answer to a client that the server has not discovered yet is lost, and a
+        busy machine takes its time for that.
+        """
+        client = self._clients.get(service)
+        if client is None:
+            client = self._clients[service] = self.node.create_client(service_type, service)
         self.wait_until(client.service_is_ready, f"service {service}", timeout_s)
         future = client.call_async(service_type.Request(**fields))
         self.wait_until(future.done, f"answer of {service}", timeout_s)
