@@ -141,6 +141,7 @@ class EpisodeBatch:
         self._since_s = 0.0
         self._gate_was_armed = False
         self._holds = self._holds_before = 0
+        self._gate_said = (Gate.IDLE, "", 0)
         self._started = 0
 
     @property
@@ -207,7 +208,10 @@ class EpisodeBatch:
             return self._end_batch(now_s, f"the gate was not armed: {message}")
         self.current.wall_started_s = now_s
         self._enter(Stage.RUNNING, now_s)
-        return [Announce(Phase.RUNNING)]
+        # The gate may have been armed and gone on to hold before its answer was read.
+        mode, reason, holds = self._gate_said
+        known = self._gate_was_armed or mode is Gate.HOLD
+        return [Announce(Phase.RUNNING)] + (self.gate(now_s, mode, reason, holds) if known else [])
 
     def stop_done(self, now_s: float, success: bool, message: str) -> list[Command]:
         """The answer of safety/stop: the episode is closed, the next one may begin."""
@@ -272,14 +276,14 @@ class EpisodeBatch:
             holds: how often the gate has entered HOLD since it started. It tells a hold of this episode from
                 one of before whose message was late; times do not, where somebody sets the clock.
         """
-        self._holds = holds
+        self._holds, self._gate_said = holds, (mode, reason, holds)
         if self.stage not in (Stage.ARMING, Stage.RUNNING) or self.current is None:
             return []
         if mode in (Gate.ARMED, Gate.ACTIVE):
             self._gate_was_armed = True
             return []
         if self.stage is Stage.ARMING:
-            return []  # the answer of safety/arm decides
+            return []  # looked at again when safety/arm has answered
         # A state from before this episode may still be on its way; it says nothing about this one.
         old = holds <= self._holds_before and not self._gate_was_armed
         if mode is Gate.HOLD and old:

@@ -148,6 +148,33 @@ def test_a_hold_counts_whatever_the_clock_says_and_though_the_armed_gate_was_not
 
 
 @pytest.mark.parametrize(
+    "said", [[(Gate.ARMED, 1), (Gate.HOLD, 2)], [(Gate.HOLD, 2)], [(Gate.ARMED, 1), (Gate.FAULT, 1)]]
+)
+def test_a_gate_that_stopped_before_the_answer_of_arming_was_read_aborts_the_episode(said):
+    b = batch()
+    b.gate(0.0, Gate.HOLD, "an old hold", 1)
+    b.start_batch(0.0)
+    b.reset_done(0.0, True, "", T_R, 3)
+    for mode, holds in said:
+        assert b.gate(0.0, mode, "state is 155 ms old", holds) == []
+    assert b.arm_done(0.0, True, "") == [Announce(Phase.RUNNING), Announce(Phase.FINISHED), Stop()]
+    assert b.current.outcome is Outcome.ABORTED
+    assert b.stop_done(0.0, True, "") == [Over()]
+    assert b.stopped.endswith("state is 155 ms old")
+
+
+@pytest.mark.parametrize("said", [(Gate.HOLD, 1), (Gate.IDLE, 1), (Gate.FAULT, 1)])
+def test_what_the_gate_said_before_it_was_armed_does_not_abort_the_episode(said):
+    b = batch()
+    b.gate(0.0, *(said[0], "of before", said[1]))
+    b.start_batch(0.0)
+    b.reset_done(0.0, True, "", T_R, 3)
+    assert b.gate(0.0, said[0], "of before", said[1]) == []
+    assert b.arm_done(0.0, True, "") == [Announce(Phase.RUNNING)]
+    assert b.stage is Stage.RUNNING
+
+
+@pytest.mark.parametrize(
     ("answer", "why"),
     [
         ("reset", "the world was not reset: unknown task"),
