@@ -193,6 +193,21 @@ def test_an_unplugged_device_is_named_the_gate_holds_and_nothing_goes_on_by_itse
     assert deployment.wait(60.0) == 0, deployment.output()
 
 
+def test_a_batch_that_an_unplugged_arm_ends_says_which_device_and_what_to_do(
+    deploy, gentle_checkpoint, probe
+):
+    deployment = deploy(robot="emulated", checkpoint=gentle_checkpoint, episodes=5)
+    safety = probe.listen(SafetyState, "safety/state", latched=True)
+    probe.wait_until(lambda: safety[-1].mode == SafetyState.ACTIVE, "the policy acts", PATIENCE_S)
+    ask_devices(deployment.output(), "arm", do="faults", cut=True)
+    assert deployment.wait(PATIENCE_S) == 1, deployment.output()
+    # The gate holds for want of states long before libfranka, after 1 s, tells why there are none.
+    stopped = deployment.report()["stopped"]
+    assert "the gate holds: measured state on arm/joint_states is" in stopped
+    assert "franka_node: connection to 127." in stopped
+    assert "check the cable and that the robot is on" in stopped
+
+
 def test_an_unplugged_camera_is_named_and_the_gate_holds(deploy, probe):
     pytest.importorskip("pyrealsense2", reason="an extra: requirements/extra-perception.txt")
     deployment = deploy(robot="emulated", observation="points", episodes=0)

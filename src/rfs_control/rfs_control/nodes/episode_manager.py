@@ -48,6 +48,8 @@ from rfs_ros.run import exit_with, run_node
 _DRIVERS = ("franka_node", "leap_node")
 _CAMERA = "realsense_node"
 _TICK_S = 0.1
+_DRIVER_REASON_S = 2.0
+"""Wall time after a hold for the drivers to say what is wrong: libfranka names a lost network after 1 s."""
 _LAST_NUMBERS_TIMEOUT_S = 2.0
 _VIDEO_TIMEOUT_S = 60.0
 
@@ -333,6 +335,9 @@ class EpisodeManager(Node):
             )
         )
         waited_s = now_s - self._over_s if self._over_s is not None else 0.0
+        unexplained = self.batch.stopped and self._hold_reasons and self.config.drivers and not self._broken
+        if unexplained and waited_s < _DRIVER_REASON_S:
+            return
         if not complete and waited_s < _LAST_NUMBERS_TIMEOUT_S:
             return
         backlog = self._numbers.get(self.config.world, {}).get("video_backlog", "0")
@@ -346,13 +351,17 @@ class EpisodeManager(Node):
         if self._reported:
             return
         self._reported = True
+        stopped = self.batch.stopped
+        if stopped and self._hold_reasons:
+            said = [f"{name}: {why}" for name, why in self._broken.items() if why not in stopped]
+            stopped = "; ".join((stopped, *said))
         report = BatchReport(
             task=self.config.task,
             seed=self.config.seed,
             control_dt=self.config.control_dt,
             episodes_asked=self.config.episodes,
             rows=self._rows,
-            stopped=self.batch.stopped,
+            stopped=stopped,
             interrupted=self.batch.interrupted,
             hold_reasons=self._hold_reasons,
             last_refusal=self._safety.last_refusal if self._safety is not None else "",
@@ -363,8 +372,8 @@ class EpisodeManager(Node):
         if self.config.run_dir:
             path = report.write(Path(self.config.run_dir))
             self.get_logger().info(f"report: {path}")
-        if self.batch.stopped:
-            self.get_logger().error(f"the batch was stopped: {self.batch.stopped}")
+        if stopped:
+            self.get_logger().error(f"the batch was stopped: {stopped}")
 
     def destroy_node(self) -> None:
         """Ctrl-C ends here too: report what was done so far."""
