@@ -352,7 +352,7 @@ class EpisodeManager(Node):
             return
         self._reported = True
         stopped = self.batch.stopped
-        if stopped and self._hold_reasons:
+        if stopped:
             said = [f"{name}: {why}" for name, why in self._broken.items() if why not in stopped]
             stopped = "; ".join((stopped, *said))
         report = BatchReport(
