@@ -140,7 +140,7 @@ class EpisodeBatch:
         self._dt_ns = round(config.control_dt * NS_PER_S)
         self._since_s = 0.0
         self._gate_was_armed = False
-        self._holds = self._holds_before = 0
+        self._holds_before = 0
         self._gate_said = (Gate.IDLE, "", 0)
         self._started = 0
 
@@ -197,7 +197,7 @@ class EpisodeBatch:
         self.current.max_steps = max_steps
         self._enter(Stage.ARMING, now_s)
         self._gate_was_armed = False
-        self._holds_before = self._holds
+        self._holds_before = self._gate_said[2]
         return [Arm()]
 
     def arm_done(self, now_s: float, success: bool, message: str) -> list[Command]:
@@ -276,7 +276,7 @@ class EpisodeBatch:
             holds: how often the gate has entered HOLD since it started. It tells a hold of this episode from
                 one of before whose message was late; times do not, where somebody sets the clock.
         """
-        self._holds, self._gate_said = holds, (mode, reason, holds)
+        self._gate_said = (mode, reason, holds)
         if self.stage not in (Stage.ARMING, Stage.RUNNING) or self.current is None:
             return []
         if mode in (Gate.ARMED, Gate.ACTIVE):

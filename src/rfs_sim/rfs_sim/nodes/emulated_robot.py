@@ -167,6 +167,7 @@ class EmulatedRobot(Node):
         self._arm = Awaited(_STATE_S, _GONE_S)
         self._hand = Awaited(_STATE_S, _GONE_S)
         self._gate = Awaited(_TARGET_S, _GONE_S)
+        self._pictures = Awaited(_DARK_S, _GONE_S)
         self._resetting = False
         self._measured = (time.monotonic(), 0)
 
@@ -242,10 +243,10 @@ class EmulatedRobot(Node):
 
     def _camera_is_late(self) -> bool:
         """Where pictures are read: drawing them is what is slow."""
-        if self._camera is None:
+        if self._camera is None or not self._camera.shown_ns:
             return False
-        late = (self.devices.time_ns - self._camera.shown_ns) * 1e-9
-        return bool(self._camera.shown_ns) and _DARK_S < late < _GONE_S
+        self._pictures.heard(self._camera.shown_ns)
+        return self._pictures.is_late(self.devices.time_ns)
 
     def _on_decision(self, message: PolicyAction) -> None:
         self._policy.heard(conversions.stamp_ns(message.observation_stamp))
