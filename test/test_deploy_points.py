@@ -46,7 +46,7 @@ def test_one_process_and_separate_nodes_play_the_episodes_of_evaluate(deploy, cl
         assert report["policy"]["missed_ticks"] == 0
         assert report["policy"]["decisions"] == sum(-(-episode.length // 2) for episode in expected)
         for row, episode in zip(report["episodes"], expected, strict=True):
-            assert row["steps"] == episode.length
+            assert (row["steps"], row["missed_rewards"]) == (episode.length, 0)
             assert row["total_reward"] == pytest.approx(episode.reward, abs=1e-6), composition
 
 

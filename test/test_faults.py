@@ -12,9 +12,10 @@ from patience import patience
 from probe import stamp
 from sensor_msgs.msg import JointState
 
-from rfs_msgs.msg import EpisodeState, PolicyAction, SafetyState
+from rfs_msgs.msg import EpisodeState, PolicyAction, Reward, SafetyState
 from rfs_msgs.srv import StartEpisode
 from rfs_ros.conversions import stamp_ns
+from rfs_sim import episode_log
 
 MS = 1_000_000
 HOLD_WITHIN_NS = 200 * MS
@@ -92,6 +93,29 @@ def test_the_arm_holds_when_the_policy_stands_still_and_only_a_person_arms_again
     assert end.outcome in (EpisodeState.OUTCOME_SUCCESS, EpisodeState.OUTCOME_FAILURE), end.reason
     deployment.interrupt()
     assert deployment.wait() == 0
+
+
+def test_no_reward_is_lost_while_the_episode_manager_is_kept_waiting(
+    deploy, gentle_checkpoint, tmp_path, probe
+):
+    """A busy machine keeps a process waiting; the world goes on without it, up to the end of the episode."""
+    patient = tmp_path / "patient.yaml"
+    patient.write_text("/**/sim_node:\n  ros__parameters: {lockstep_patience_s: 60.0}\n")
+    rewards = probe.listen(Reward, "reward")
+    deployment = deploy(checkpoint=gentle_checkpoint, episodes=1, params_file=patient)
+    actions = probe.listen(PolicyAction, "policy/action")
+    deployment.wait_for("all nodes are there")
+    probe.wait_until(lambda: len(actions) >= 2, "two decisions")
+    pid = deployment.pid_of("episode_manager")
+    os.kill(pid, signal.SIGSTOP)
+    seen = len(rewards)
+    probe.wait_until(lambda: len(rewards) >= seen + 40, "40 control steps")
+    os.kill(pid, signal.SIGCONT)
+    assert deployment.wait() == 0, deployment.output()
+    (row,) = deployment.report()["episodes"]
+    assert (row["steps"], row["missed_rewards"]) == (64, 0)
+    recorded = episode_log.load(next((deployment.run_dir / "episodes").glob("*.npz")))[1]["reward"]
+    assert row["total_reward"] == pytest.approx(recorded.sum(), abs=1e-9)
 
 
 def test_a_batch_whose_policy_is_killed_holds_reports_and_ends_with_an_error(

@@ -108,9 +108,11 @@ class EpisodeRecord:
     """Stamp of the first observation."""
     max_steps: int = 0
     steps: int = 0
-    """Control steps whose reward was received."""
+    """Control steps up to the newest reward."""
     total_reward: float = 0.0
     """Sum of the rewards of these steps."""
+    missed_rewards: int = 0
+    """Steps whose reward did not arrive; `total_reward` is without them."""
     invalid_rewards: int = 0
     """Steps in which the object was not seen."""
     wall_started_s: float = 0.0
@@ -254,6 +256,7 @@ class EpisodeBatch:
         if step <= episode.steps:
             return []
         self._since_s = now_s
+        episode.missed_rewards += step - episode.steps - 1
         episode.steps = step
         episode.total_reward += total
         episode.invalid_rewards += not valid

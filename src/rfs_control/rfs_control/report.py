@@ -147,7 +147,9 @@ class BatchReport:
         table.add_row("success rate", rate)
         table.add_row("checkpoint", f"{d['checkpoint_id'] or 'unknown'}, a_0 {d['a0'] or 'unknown'}")
         table.add_row("episode length", _shown(d["episode_length_s"], "s"))
-        table.add_row("return", _shown(d["return"], ""))
+        unknown = sum(row.record.missed_rewards for row in self._finished())
+        without = f"\nwithout {unknown} control steps whose reward did not arrive" if unknown else ""
+        table.add_row("return", _shown(d["return"], "") + without)
         table.add_row(
             "policy tick p50 / p99",
             f"CPU {_ms(policy['tick_cpu_ms_p50'])} / {_ms(policy['tick_cpu_ms_p99'])} ms, "

@@ -72,6 +72,17 @@ def test_rewards_are_summed_from_the_first_step_on_and_counted_once():
     b.reward(0.0, T_R - DT, 50.0)  # of the time before
     b.reward(0.0, T_R + 2 * DT, 2.0, valid=False)
     assert (b.current.steps, b.current.total_reward, b.current.invalid_rewards) == (2, 3.0, 1)
+    assert b.current.missed_rewards == 0
+
+
+def test_steps_whose_reward_did_not_arrive_are_counted():
+    b = batch()
+    b.start_batch(0.0)
+    run_until_running(b, max_steps=10)
+    for step in (2, 3, 6):
+        b.reward(0.0, T_R + step * DT, 1.0)
+    assert (b.current.steps, b.current.total_reward) == (6, 3.0)
+    assert b.current.missed_rewards == 3  # of steps 1, 4 and 5
 
 
 def test_an_episode_without_success_at_its_last_step_is_a_failure():

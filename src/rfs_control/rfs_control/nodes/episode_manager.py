@@ -43,6 +43,7 @@ from rfs_msgs.msg import EpisodeState, Reward, SafetyState
 from rfs_msgs.srv import FinishEpisode, ResetWorld, StartEpisode
 from rfs_ros import connections, params
 from rfs_ros.conversions import stamp_msg, stamp_ns
+from rfs_ros.qos import REWARDS
 from rfs_ros.run import exit_with, run_node
 
 _DRIVERS = ("franka_node", "leap_node")
@@ -84,7 +85,7 @@ class EpisodeManager(Node):
         self._arm = self.create_client(Trigger, "safety/arm")
         self._stop = self.create_client(Trigger, "safety/stop")
         self._policy = self.create_client(GetState, "policy_node/get_state")
-        self.create_subscription(Reward, "reward", self._on_reward, RELIABLE)
+        self.create_subscription(Reward, "reward", self._on_reward, REWARDS)
         self.create_subscription(SafetyState, "safety/state", self._on_safety, LATCHED)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE)
         # It waits for other callbacks, which must be able to run meanwhile.

@@ -42,6 +42,7 @@ from rfs_perception.trackers.make import make
 from rfs_ros import params
 from rfs_ros.conversions import joint_values, require_frame, stamp_msg, stamp_ns
 from rfs_ros.lifecycle import LifecycleNode
+from rfs_ros.qos import REWARDS
 from rfs_ros.run import exit_with, run_node
 
 EPISODES = QoSProfile(
@@ -89,7 +90,7 @@ class RewardNode(LifecycleNode):
         self._took_s: deque[float] = deque(maxlen=300)
         self._said = ""
 
-        self._publish_reward = self.create_publisher(Reward, "reward", messages.SMALL).publish
+        self._publish_reward = self.create_publisher(Reward, "reward", REWARDS).publish
         self._publish_mask = self.create_publisher(CompressedImage, "perception/mask/compressed", 1).publish
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", messages.SMALL)
         self.create_subscription(CompressedImage, "camera/color/compressed", self._on_colour, messages.LARGE)

@@ -24,6 +24,7 @@ from rfs_core.world_state import WorldState
 from rfs_msgs.msg import ContactState, Reward
 from rfs_ros import hand_over
 from rfs_ros.conversions import NS_PER_S, points_msg
+from rfs_ros.qos import REWARDS
 from rfs_sim import cloud
 from rfs_sim.point_camera import PointCamera
 from rfs_sim.render import ScenePainter, Snapshot
@@ -95,7 +96,7 @@ class WorldPublisher:
             else None
         )
         self._publish_contacts = node.create_publisher(ContactState, "hand/contacts", SMALL).publish
-        self._publish_reward = node.create_publisher(Reward, "reward", SMALL).publish
+        self._publish_reward = node.create_publisher(Reward, "reward", REWARDS).publish
 
     def publish_clock(self, stamp_ns: int) -> None:
         """The time."""
