@@ -200,6 +200,10 @@ def test_losers_go_on_from_what_they_have_in_a_cell_of_their_own(tmp_path, bases
     (loser.path / "train" / "state").write_text("further")
     (again,) = made.losers(3)
     assert (again.path / "train" / "state").read_text() == "further"
+    # Longer is for everybody who is trained.
+    assert [cell.path.parent.name for cell in made.longer(2)] == ["noise", "residual", "rfs"]
+    assert {cell.path.name for cell in made.longer(2)} == {"seed_0_x2"}
+    assert (tmp_path / "stack" / "rfs" / "seed_0_x2" / "train" / "state").read_text() == "rfs"
 
 
 # --- kills ---

@@ -119,6 +119,14 @@ def test_methods_are_compared_at_the_budget_of_rfs_and_more_is_told_apart(tmp_pa
     assert line.endswith("| 0.700 | 0.990 | 0 |")
 
 
+def test_a_longer_training_is_compared_with_the_same_seed(tmp_path):
+    write(tmp_path, "stack", "rfs", won=90)
+    write(tmp_path, "stack", "rfs", seed=1, won=50)
+    write(tmp_path, "stack", "rfs", won=95, budget=1200)
+    (_, _, line) = table.longer_table(table.groups(table.load(tmp_path)))
+    assert line.endswith("| 0.900 | 0.900 | 0 |")
+
+
 def test_a_partial_table_says_so_and_lists_what_is_missing(tmp_path):
     for task in PAPER_TASKS:
         for method in table.RELEVANT:

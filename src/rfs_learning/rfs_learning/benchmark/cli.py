@@ -58,6 +58,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="then train what RFS beats on, to N times the budget, in cells of their own",
     )
+    made.add_argument(
+        "--longer-budget",
+        type=_whole,
+        metavar="N",
+        help="the same for every method that is trained, RFS too",
+    )
     made.add_argument("--out", type=Path, default=Path("runs/benchmark"), help="folder of the cells")
     made.add_argument(
         "--base",
@@ -193,8 +199,12 @@ def run(arguments: argparse.Namespace) -> int:
                 write_report(arguments.out, report, not arguments.no_figures)
 
         failed = make(cells, executor, arguments.stages, tell)
-        if arguments.losers_budget and arguments.losers_budget > 1:
-            failed += make(matrix.losers(arguments.losers_budget), executor, arguments.stages, tell)
+        for factor, further in (
+            (arguments.losers_budget, matrix.losers),
+            (arguments.longer_budget, matrix.longer),
+        ):
+            if factor and factor > 1:
+                failed += make(further(factor), executor, arguments.stages, tell)
     results = write_report(arguments.out, report, not arguments.no_figures)
     for outcome in failed:
         print(

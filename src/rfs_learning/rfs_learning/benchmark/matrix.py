@@ -75,28 +75,35 @@ class Matrix:
         ]
 
     def losers(self, factor: int) -> list[Cell]:
-        """Cells with `factor` times the budget for every method that RFS beats, going on from what they have.
-
-        Only seeds for which the first cell is complete.
-        """
+        """Cells with `factor` times the budget for every method that RFS beats, going on from what they have."""
         cells = []
         for task in self.tasks:
             best = self._success(task, "rfs")
             for method in self.methods:
                 mean = self._success(task, method)
-                if method in ("base", "rfs") or best is None or mean is None or mean >= best:
-                    continue
-                for seed in self.seeds:
-                    first = Cell(self.folder(task, method, seed))
-                    if not (first.path / "cell.json").exists() or not first.done("run"):
-                        continue
-                    folder = self.folder(task, method, seed, factor)
-                    if not (folder / "train").exists():
-                        partial = folder / "train.partial"
-                        shutil.rmtree(partial, ignore_errors=True)
-                        shutil.copytree(first.path / "train", partial)
-                        partial.rename(folder / "train")
-                    cells.append(Cell.create(folder, self.config(task, method, seed, factor)))
+                if method not in ("base", "rfs") and best is not None and mean is not None and mean < best:
+                    cells += self._further(task, method, factor)
+        return cells
+
+    def longer(self, factor: int) -> list[Cell]:
+        """Cells with `factor` times the budget for every method that is trained, RFS too."""
+        trained = [method for method in self.methods if method != "base"]
+        return [cell for task in self.tasks for method in trained for cell in self._further(task, method, factor)]
+
+    def _further(self, task: str, method: str, factor: int) -> list[Cell]:
+        """Cells that go on from a copy of the first ones, of the seeds for which those are complete."""
+        cells = []
+        for seed in self.seeds:
+            first = Cell(self.folder(task, method, seed))
+            if not (first.path / "cell.json").exists() or not first.done("run"):
+                continue
+            folder = self.folder(task, method, seed, factor)
+            if not (folder / "train").exists():
+                partial = folder / "train.partial"
+                shutil.rmtree(partial, ignore_errors=True)
+                shutil.copytree(first.path / "train", partial)
+                partial.rename(folder / "train")
+            cells.append(Cell.create(folder, self.config(task, method, seed, factor)))
         return cells
 
     def _success(self, task: str, method: str) -> float | None:

@@ -89,6 +89,11 @@ class Group:
         """Mean success over the seeds."""
         return sum(r.success for r in self.results) / len(self.results)
 
+    def mean_of(self, seeds: Sequence[int]) -> float | None:
+        """Mean success over some seeds; None where one of them is not there."""
+        rates = [r.success for r in self.results if r.seed in seeds]
+        return sum(rates) / len(rates) if len(rates) == len(seeds) else None
+
     @property
     def interval(self) -> tuple[float, float]:
         """95 % Wilson interval over the episodes of all seeds; it says nothing of other seeds of training."""
@@ -165,7 +170,7 @@ def success_table(found: Sequence[Group]) -> list[str]:
 
 
 def longer_table(found: Sequence[Group]) -> list[str]:
-    """Markdown: what has more than the equal budget; [] where nothing has."""
+    """Markdown: what has more than the equal budget, beside the same seeds with it; [] where nothing has."""
     budgets = first_budget(found)
     longer = [g for g in found if g.method != "base" and g.budget > budgets[g.task]]
     if not longer:
@@ -179,7 +184,7 @@ def longer_table(found: Sequence[Group]) -> list[str]:
     ]
     for g in longer:
         low, high = g.interval
-        before, steered = compared.get((g.task, g.method)), compared.get((g.task, "rfs"))
+        before, steered = (compared.get((g.task, method)) for method in (g.method, "rfs"))
         lines.append(
             _line(
                 [
@@ -187,8 +192,8 @@ def longer_table(found: Sequence[Group]) -> list[str]:
                     METHOD_TITLES[g.method],
                     f"{g.budget:,}",
                     f"{g.mean:.3f} ({low:.3f} - {high:.3f})",
-                    _rate(before.mean if before else None),
-                    _rate(steered.mean if steered else None),
+                    _rate(before.mean_of(g.seeds) if before else None),
+                    _rate(steered.mean_of(g.seeds) if steered else None),
                     " ".join(map(str, g.seeds)),
                 ]
             )
