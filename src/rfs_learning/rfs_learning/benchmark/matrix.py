@@ -75,7 +75,7 @@ class Matrix:
         ]
 
     def losers(self, factor: int) -> list[Cell]:
-        """Cells with `factor` times the budget for every method that RFS beats, going on from what they have."""
+        """Cells with `factor` times the budget, going on from what there is, of every method that RFS beats."""
         cells = []
         for task in self.tasks:
             best = self._success(task, "rfs")
@@ -88,7 +88,9 @@ class Matrix:
     def longer(self, factor: int) -> list[Cell]:
         """Cells with `factor` times the budget for every method that is trained, RFS too."""
         trained = [method for method in self.methods if method != "base"]
-        return [cell for task in self.tasks for method in trained for cell in self._further(task, method, factor)]
+        return [
+            cell for task in self.tasks for method in trained for cell in self._further(task, method, factor)
+        ]
 
     def _further(self, task: str, method: str, factor: int) -> list[Cell]:
         """Cells that go on from a copy of the first ones, of the seeds for which those are complete."""
