@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Make checkpoints/TASK_base.safetensors anew, of a task that begins with the object in the hand: demonstrations, what
+# Make checkpoints/TASK_base.safetensors anew, of a task in which the object is set down: demonstrations, what
 # tells before any training whether they serve, training, evaluation, publication.
-#   scripts/make_set_down_base.sh stack|place|kit|pour [FOLDER OF THE RUN, default runs/TASK_base]
+#   scripts/make_set_down_base.sh stack|place|kit|pour|pick_place [FOLDER OF THE RUN, default runs/TASK_base]
 # About five minutes on one core; pour takes ten. The figures go into the checkpoint's header.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 task="${1:-}"
 case "$task" in
-stack | place | kit | pour) ;;
+stack | place | kit | pour | pick_place) ;;
 *)
-    echo "make_set_down_base: name a task: stack, place, kit or pour" >&2
+    echo "make_set_down_base: name a task: stack, place, kit, pour or pick_place" >&2
     exit 1
     ;;
 esac

@@ -75,7 +75,7 @@ class Matrix:
         ]
 
     def losers(self, factor: int) -> list[Cell]:
-        """Cells with `factor` times the budget, going on from what there is, of every method that RFS beats."""
+        """Cells with `factor` times the budget for every method that RFS beats; they go on from the first ones."""
         cells = []
         for task in self.tasks:
             best = self._success(task, "rfs")
