@@ -75,7 +75,7 @@ class Matrix:
         ]
 
     def losers(self, factor: int) -> list[Cell]:
-        """Cells with `factor` times the budget for every method that RFS beats; they go on from the first ones."""
+        """Cells with `factor` times the budget for every method that RFS beats; they go on from what it has."""
         cells = []
         for task in self.tasks:
             best = self._success(task, "rfs")
