@@ -75,7 +75,7 @@ class Matrix:
         ]
 
     def losers(self, factor: int) -> list[Cell]:
-        """Cells with `factor` times the budget for every method that RFS beats; they go on from what it has."""
+        """Cells with `factor` times the budget, of every method that RFS beats; see `longer`."""
         cells = []
         for task in self.tasks:
             best = self._success(task, "rfs")
