@@ -33,7 +33,7 @@ ros2 run rfs_learning base_trainer --ros-args \
 checkpoint="$run/train/checkpoints/step_008000.safetensors"
 
 case "$task" in
-stack | place) ros2 run rfs_sim separation --task "$task" --base "$checkpoint" ;;
+stack | place | pick_place) ros2 run rfs_sim separation --task "$task" --base "$checkpoint" ;;
 *) python -m rfs_sim.scripted_success --task "$task" --episodes 256 ;;
 esac
 

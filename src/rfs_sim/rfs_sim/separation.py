@@ -37,7 +37,7 @@ from rfs_sim.vec_env import make_env
 
 Array = NDArray[np.float64]
 
-TASKS = ("stack", "place", "kit", "push_grasp", *reach_separation.PROBES)
+TASKS = ("stack", "place", "pick_place", "kit", "push_grasp", *reach_separation.PROBES)
 
 _SLIDES_IN = {"kit": 0.009}
 """m: beside the goal by less than this a brick gets there by itself, where that is not the tolerance."""
