@@ -306,6 +306,21 @@ def test_a_run_interrupted_anywhere_and_resumed_ends_with_the_same_weights(runne
     assert float(second._learner.scale.scale) == float(whole._learner.scale.scale)
 
 
+def test_a_run_that_is_trained_further_names_both_commands(runner):
+    settings = {"evaluate_every": 10**9, "final_episodes": 0}
+    first = runner("run", **settings)
+    first.run()
+    first.close()
+    second = runner("run", resume=True, budget=4 * 64 * 11, **settings)
+    assert second.command == "test; then test"
+    second.run()
+    second.close()
+    # Interrupted again, the second command is still one.
+    third = runner("run", resume=True, budget=4 * 64 * 11, **settings)
+    assert third.command == "test; then test"
+    third.close()
+
+
 def test_no_episode_is_trained_on_twice(runner):
     made = runner(num_envs=4, evaluate_every=10**9, final_episodes=0, budget=4 * 11 * 3)
     made.env.env.started.clear()  # the reset that showed the observation's shape

@@ -427,4 +427,6 @@ class PpoRunner:
         training_state.restore(tensors, self._learner.modules, self.ppo.optimizer, torch.default_generator)
         self.counters = Counters(**header["counters"])
         self._learner.set_learning_rate(self.counters.learning_rate)
-        self.command = str(header["command"])
+        # What an interruption cut in two is one command; to train further is a second one.
+        further = stored.get("budget") != wanted["budget"]
+        self.command = f"{header['command']}; then {self.command}" if further else str(header["command"])
