@@ -53,5 +53,14 @@ def test_a_shipped_checkpoint_plays_its_task_about_as_well_as_its_header_says(pa
     assert any(low <= said_high and said_low <= high for said_low, said_high in said), (low, high, said)
 
 
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_header_names_no_path_of_the_machine_that_made_it(path):
+    header = checkpoint.load(path).header.to_dict()
+    values = [header["command"], *(str(parent) for parent in header["parents"])]
+    values += [str(result.get("command")) for result in header["results"].values()]
+    absolute = [word for value in values for word in value.split() if word.strip("\"'").startswith("/")]
+    assert not absolute
+
+
 def test_grasp_is_shipped_as_base_and_steered():
     assert {"grasp_base", "grasp_rfs"} <= {path.stem for path in SHIPPED}
