@@ -127,6 +127,12 @@ ARGUMENTS = [
         description="Robot seconds per second on the wall; 0: as fast as the policy answers.",
     ),
     DeclareLaunchArgument(
+        "physics_dt",
+        default_value="",
+        description="Step of the simulation's physics, s; empty: that of config/deploy.yaml. "
+        "The benchmark measures at 0.005.",
+    ),
+    DeclareLaunchArgument(
         "record_video",
         default_value="false",
         choices=["true", "false"],
@@ -184,6 +190,9 @@ def bring_up(context):
     simulated = given["robot"] == "sim"
     if not simulated and given["world"] != "training":
         raise RuntimeError(f"world:={given['world']} is a world of the simulation: needs robot:=sim")
+    if not simulated and given["physics_dt"]:
+        raise RuntimeError(f"physics_dt:={given['physics_dt']} is of the simulation: needs robot:=sim")
+    physics_dt = number(given, "physics_dt", float) if given["physics_dt"] else None
     episodes = number(given, "episodes", int)
     seed = number(given, "seed", int)
     record = given["record"] == "true"
@@ -230,6 +239,7 @@ def bring_up(context):
             world=text(given["world"]),
             objects=text(given["objects"]),
             real_time_factor=real_time_factor,
+            physics_dt=physics_dt,
             record_video=given["record_video"] == "true",
             camera=given["camera"] == "true",
         ),

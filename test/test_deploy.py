@@ -64,14 +64,14 @@ def test_a_deployment_reports_its_episodes_repeats_itself_and_agrees_with_evalua
         assert row["total_reward"] == pytest.approx(episode.reward, abs=1e-6)
 
 
-def test_a_task_with_a_target_is_deployed_as_it_is_evaluated(deploy, tmp_path):
+def test_a_task_with_a_target_is_deployed_as_it_is_evaluated_with_the_same_physics(deploy, tmp_path):
     """The brick is in the hand when the episode begins, and the target comes by a topic of its own."""
     spec = stack.OBSERVATION_SPEC
     path = checkpoints.write(tmp_path / "stack.safetensors", task="stack", observation_spec=spec)
-    deployment = deploy(task="stack", checkpoint=path, episodes=2, seed=SEED)
+    deployment = deploy(task="stack", checkpoint=path, episodes=2, seed=SEED, physics_dt=0.005)
     assert deployment.wait() == 0, deployment.output()
     rows = deployment.report()["episodes"]
-    env = make_env("mujoco", "stack", 2, autoreset=False)
+    env = make_env("mujoco", "stack", 2, autoreset=False, physics_dt=0.005)
     policy = Policy.load(path, env.action_spec, spec)
     episodes = play(policy, env, SEED, np.arange(2))
     assert [row["steps"] for row in rows] == [episode.length for episode in episodes]
@@ -121,6 +121,11 @@ def test_a_namespace_moves_everything_and_a_params_file_changes_nodes(
         ({"episodez": 3}, "known: a0, camera, checkpoint, composition, corrections"),
         ({"episodes": "many"}, "episodes:=many cannot be used: needs a whole number >= 0"),
         ({"seed": -1}, "seed:=-1 cannot be used: needs a whole number >= 0"),
+        ({"physics_dt": "fine"}, "physics_dt:=fine cannot be used: needs a number >= 0"),
+        (
+            {"robot": "emulated", "physics_dt": 0.005},
+            "physics_dt:=0.005 is of the simulation: needs robot:=sim",
+        ),
     ],
     ids=lambda value: "-".join(f"{k}:={v}" for k, v in value.items()) if isinstance(value, dict) else "",
 )
