@@ -11,8 +11,8 @@ import pytest
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
-from rfs_control.nodes.qos import LATCHED, RELIABLE
 from rfs_ros.conversions import stamp_ns
+from rfs_ros.qos import LATCHED, RELIABLE
 
 
 class Probe:

@@ -24,7 +24,6 @@ from rfs_control.nodes.correction_node import CorrectionNode
 from rfs_control.nodes.episode_manager import EpisodeManager
 from rfs_control.nodes.gate_node import GateNode
 from rfs_control.nodes.policy_node import PolicyNode
-from rfs_control.nodes.qos import RELIABLE
 from rfs_control.nodes.robot_operator import RobotOperator
 from rfs_data.nodes.recorder_node import RecorderNode
 from rfs_drivers.emulated.fci_process import free_address
@@ -33,6 +32,7 @@ from rfs_drivers.nodes.leap_node import LeapNode
 from rfs_msgs.msg import PolicyAction
 from rfs_perception.nodes.realsense_node import RealSenseNode
 from rfs_perception.nodes.reward_node import RewardNode
+from rfs_ros.qos import RELIABLE
 from rfs_sim.nodes.emulated_robot import EmulatedRobot
 from rfs_sim.nodes.sim_node import SimNode
 

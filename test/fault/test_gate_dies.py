@@ -21,7 +21,6 @@ from promises import cases
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from rfs_control.nodes.qos import LATCHED
 from rfs_core import robot
 from rfs_core.kinematics import ArmKinematics
 from rfs_core.se3 import Pose
@@ -32,6 +31,7 @@ from rfs_drivers.franka_targets import TargetStream
 from rfs_drivers.leap_config import LeapConfig
 from rfs_drivers.leap_targets import GoalStream
 from rfs_msgs.msg import PolicyAction, SafetyState
+from rfs_ros.qos import LATCHED
 from rfs_sim.lockstep import Action, Lockstep, LockstepConfig, Part
 
 HOME = ArmKinematics().forward(robot.ARM_HOME[None])

@@ -19,10 +19,10 @@ from promises import cases
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
-from rfs_control.nodes.qos import LATCHED
 from rfs_msgs.msg import EpisodeState, SafetyState
 from rfs_msgs.srv import ResetWorld
 from rfs_ros.conversions import stamp_ns
+from rfs_ros.qos import LATCHED
 
 MS = 1_000_000
 ACTIVE = SafetyState.ACTIVE

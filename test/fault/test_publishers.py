@@ -16,7 +16,6 @@ from sensor_msgs.msg import JointState
 from stopwatch import Stopwatch
 
 from rfs_control.nodes.gate_node import GateNode
-from rfs_control.nodes.qos import RELIABLE
 from rfs_drivers.emulated.leap_direct import DirectBus
 from rfs_drivers.franka_config import FrankaConfig
 from rfs_drivers.franka_driver import FrankaDriver
@@ -25,6 +24,7 @@ from rfs_drivers.leap_driver import LeapDriver
 from rfs_drivers.nodes.franka_node import FrankaNode
 from rfs_drivers.nodes.leap_node import LeapNode
 from rfs_msgs.msg import PolicyAction
+from rfs_ros.qos import RELIABLE
 
 WITHIN_S = 1.0
 MEASURED = "from the first message of the second one that is heard; one process, the time it was given"

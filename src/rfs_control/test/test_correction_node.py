@@ -15,12 +15,12 @@ from sensor_msgs.msg import Joy
 from std_srvs.srv import SetBool
 
 from rfs_control.nodes.correction_node import CorrectionNode
-from rfs_control.nodes.qos import LATCHED, RELIABLE
 from rfs_core import robot
 from rfs_core.errors import ConfigError, RfsError
 from rfs_core.se3 import Pose
 from rfs_msgs.msg import Correction, EpisodeMark, EpisodeState
 from rfs_ros.conversions import pose_stamped_msg, stamp_msg
+from rfs_ros.qos import LATCHED, RELIABLE
 
 DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 NS = 1_000_000_000

@@ -18,7 +18,6 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
 from rfs_control.nodes.gate_node import GateNode
-from rfs_control.nodes.qos import LATCHED, RELIABLE
 from rfs_core import robot
 from rfs_core.errors import ConfigError
 from rfs_core.gate import Mode
@@ -26,6 +25,7 @@ from rfs_core.kinematics import ArmKinematics
 from rfs_core.se3 import Pose
 from rfs_msgs.msg import Correction, PolicyAction, SafetyState
 from rfs_ros.conversions import joint_state_msg, pose_stamped_msg, stamp_msg, stamp_ns
+from rfs_ros.qos import LATCHED, RELIABLE
 
 MS = 1_000_000
 DT = 50 * MS

@@ -17,7 +17,6 @@ from rclpy.parameter import Parameter
 
 from rfs_control.nodes.observation_sources import SOURCES, sources_of
 from rfs_control.nodes.policy_node import PolicyNode
-from rfs_control.nodes.qos import LATCHED, RELIABLE
 from rfs_core import robot
 from rfs_core.errors import SpecError
 from rfs_core.se3 import Pose
@@ -27,6 +26,7 @@ from rfs_core.tasks import grasp, stack
 from rfs_msgs.msg import ContactState, EpisodeState, PolicyAction
 from rfs_msgs.srv import LoadCheckpoint
 from rfs_ros.conversions import joint_state_msg, pose_stamped_msg, stamp_msg, stamp_ns
+from rfs_ros.qos import LATCHED, RELIABLE
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "test"))
 import checkpoints

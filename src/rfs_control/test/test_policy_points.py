@@ -13,13 +13,13 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import PointCloud2
 
 from rfs_control.nodes.observation_sources import sources_of
-from rfs_control.nodes.qos import RELIABLE
 from rfs_core import robot
 from rfs_core.specs import ObservationSpec
 from rfs_core.tasks import points as points_task
 from rfs_msgs.msg import EpisodeState
 from rfs_ros import hand_over
 from rfs_ros.conversions import points_msg, stamp_ns
+from rfs_ros.qos import RELIABLE
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[3] / "test"))

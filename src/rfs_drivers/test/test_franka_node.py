@@ -22,7 +22,6 @@ from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
-from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float32, String
 from std_srvs.srv import Trigger
@@ -34,10 +33,10 @@ pytest.importorskip("franky", reason="needs franky-control: make setup EXTRAS=dr
 
 from rfs_drivers.nodes.franka_node import FrankaNode
 from rfs_msgs.action import MoveJoints
+from rfs_ros.qos import LATCHED
 
 DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 PATIENCE_S = 60.0
-LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class Desk:

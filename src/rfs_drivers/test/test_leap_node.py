@@ -19,7 +19,6 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
-from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -27,12 +26,12 @@ from std_srvs.srv import Trigger
 from rfs_core import robot
 from rfs_drivers.emulated.leap_bus_process import EmulatedLeapBus
 from rfs_drivers.nodes.leap_node import LeapNode
+from rfs_ros.qos import LATCHED
 
 pytest.importorskip("dynamixel_sdk", reason="needs dynamixel-sdk: make setup EXTRAS=drivers")
 
 DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 PATIENCE_S = 60.0
-LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 NAMES = list(robot.HAND_JOINT_NAMES)
 _numbers = itertools.count()
 

@@ -31,8 +31,9 @@ from rfs_perception import calibration
 from rfs_perception.calibration import Calibration
 from rfs_perception.frame import Frame
 from rfs_perception.nodes import messages
-from rfs_perception.nodes.reward_node import EPISODES, RewardNode
+from rfs_perception.nodes.reward_node import RewardNode
 from rfs_ros.conversions import joint_state_msg, stamp_ns
+from rfs_ros.qos import EPISODE_STATES, IMAGES, RELIABLE, REWARDS
 
 DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 PATIENCE_S = 90.0
@@ -71,16 +72,16 @@ class Desk:
         self.reward = RewardNode()
         self.node = rclpy.create_node("desk", namespace=namespace)
         publisher = self.node.create_publisher
-        self.colour = publisher(CompressedImage, "camera/color/compressed", messages.LARGE)
-        self.depth = publisher(Image, "camera/depth", messages.LARGE)
-        self.info = publisher(CameraInfo, "camera/camera_info", messages.LARGE)
-        self.arm = publisher(JointState, "arm/joint_states", messages.SMALL)
-        self.episode = publisher(EpisodeState, "episode/state", EPISODES)
-        self.diagnostics = publisher(DiagnosticArray, "/diagnostics", messages.SMALL)
+        self.colour = publisher(CompressedImage, "camera/color/compressed", IMAGES)
+        self.depth = publisher(Image, "camera/depth", IMAGES)
+        self.info = publisher(CameraInfo, "camera/camera_info", IMAGES)
+        self.arm = publisher(JointState, "arm/joint_states", RELIABLE)
+        self.episode = publisher(EpisodeState, "episode/state", EPISODE_STATES)
+        self.diagnostics = publisher(DiagnosticArray, "/diagnostics", RELIABLE)
         self.restart = self.node.create_client(Trigger, "reward/restart")
         self._answers: dict[int, Reward] = {}
         self._answered = threading.Condition()
-        self.node.create_subscription(Reward, "reward", self._on_reward, messages.SMALL)
+        self.node.create_subscription(Reward, "reward", self._on_reward, REWARDS)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.reward)
         self._executor.add_node(self.node)

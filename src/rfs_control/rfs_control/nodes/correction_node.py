@@ -29,7 +29,6 @@ from std_srvs.srv import SetBool
 from rfs_control.correction_config import CorrectionNodeConfig
 from rfs_control.correction_record import CorrectionRecord
 from rfs_control.keyboard import HELP, Keyboard, Terminal, TerminalError
-from rfs_control.nodes.qos import EPISODE_STATES, RELIABLE
 from rfs_core import robot
 from rfs_core.correction import AXES, CorrectionLaw, Reading
 from rfs_core.correction import Correction as Corrected
@@ -41,6 +40,7 @@ from rfs_msgs.msg import Correction, EpisodeMark, EpisodeState
 from rfs_msgs.srv import FinishEpisode
 from rfs_ros import connections, conversions, params
 from rfs_ros.conversions import seconds, stamp_msg, stamp_ns
+from rfs_ros.qos import EPISODE_STATES, RELIABLE
 from rfs_ros.run import exit_with, run_node
 
 _DIAGNOSE_S = 1.0

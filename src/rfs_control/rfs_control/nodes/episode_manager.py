@@ -36,14 +36,13 @@ from rfs_control.episode import (
     Stop,
 )
 from rfs_control.episode_config import EpisodeConfig
-from rfs_control.nodes.qos import LATCHED, RELIABLE
 from rfs_control.report import BatchReport, EpisodeRow
 from rfs_core import tasks
 from rfs_msgs.msg import EpisodeState, Reward, SafetyState
 from rfs_msgs.srv import FinishEpisode, ResetWorld, StartEpisode
 from rfs_ros import connections, params
 from rfs_ros.conversions import stamp_msg, stamp_ns
-from rfs_ros.qos import REWARDS
+from rfs_ros.qos import LATCHED, RELIABLE, REWARDS
 from rfs_ros.run import exit_with, run_node
 
 _DRIVERS = ("franka_node", "leap_node")

@@ -26,7 +26,6 @@ from rclpy.service import Service
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
-from rfs_control.nodes.qos import LATCHED, RELIABLE
 from rfs_core import robot
 from rfs_core.errors import RfsError
 from rfs_core.gate import WATCH_S, Action, Command, Correction, Gate, GateConfig, Mode, Now, Reply
@@ -34,6 +33,7 @@ from rfs_msgs.msg import Correction as CorrectionMsg
 from rfs_msgs.msg import PolicyAction, SafetyState
 from rfs_ros import connections, conversions, params
 from rfs_ros.conversions import stamp_msg, stamp_ns
+from rfs_ros.qos import LATCHED, RELIABLE
 from rfs_ros.run import exit_with, run_node
 from rfs_ros.timing import ControlTime, control_clock
 from rfs_ros.waiting import taken

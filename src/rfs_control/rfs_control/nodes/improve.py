@@ -27,11 +27,11 @@ from rich.console import Console
 
 from rfs_control import improvement
 from rfs_control.improvement import ImproveConfig, Round
-from rfs_control.nodes.qos import EPISODE_STATES, RELIABLE
 from rfs_core.errors import RfsError
 from rfs_msgs.msg import EpisodeState
 from rfs_msgs.srv import LoadCheckpoint, StartEpisode
 from rfs_ros import params
+from rfs_ros.qos import EPISODE_STATES, RELIABLE
 from rfs_ros.run import exit_with, run_node
 
 _TICK_S = 0.05

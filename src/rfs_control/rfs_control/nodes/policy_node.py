@@ -23,7 +23,6 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from rfs_control.nodes.observation_sources import Parts, Source, sources_of
-from rfs_control.nodes.qos import LATCHED, RELIABLE
 from rfs_control.observation_window import Assembled, ObservationWindow
 from rfs_control.policy_config import PolicyConfig
 from rfs_control.policy_step import Decision, PolicyStep
@@ -38,6 +37,7 @@ from rfs_msgs.srv import LoadCheckpoint
 from rfs_ros import connections, hand_over, params
 from rfs_ros.conversions import stamp_msg, stamp_ns
 from rfs_ros.lifecycle import LifecycleNode
+from rfs_ros.qos import LATCHED, RELIABLE
 from rfs_ros.run import exit_with, run_node
 from rfs_ros.timing import ControlTime, control_clock
 

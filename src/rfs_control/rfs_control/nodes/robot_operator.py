@@ -29,13 +29,13 @@ from rclpy.task import Future
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from rfs_control.nodes.qos import LATCHED, RELIABLE
 from rfs_control.operator_steps import ARM_WORD, Operator, OperatorConfig, Stage
 from rfs_core import tasks
 from rfs_core.errors import RfsError
 from rfs_msgs.srv import Confirm, ResetWorld
 from rfs_ros import connections, params
 from rfs_ros.conversions import NS_PER_S, stamp_msg
+from rfs_ros.qos import LATCHED, RELIABLE
 from rfs_ros.run import exit_with, run_node
 from rfs_ros.timing import pause
 

@@ -13,19 +13,14 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, JointState, PointCloud2, PointField
 
 from rfs_core import robot
 from rfs_msgs.msg import ContactState, EpisodeState, PolicyAction, Reward
 from rfs_ros.conversions import stamp_msg
+from rfs_ros.qos import IMAGES, LATCHED, STATES
 
 _TICK_S = 0.01
-_SMALL = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
-_LARGE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-_LATCHED = QoSProfile(
-    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
-)
 _JPEG_BYTES = 60_000
 _POINTS = 1024
 _WIDTH, _HEIGHT = 640, 480
@@ -58,7 +53,7 @@ class SyntheticRobot(Node):
         self._contacts = self._topic(ContactState, "hand/contacts")
         self._reward = self._topic(Reward, "reward")
         self._action = self._topic(PolicyAction, "policy/action")
-        self._state = self.create_publisher(EpisodeState, "episode/state", _LATCHED)
+        self._state = self.create_publisher(EpisodeState, "episode/state", LATCHED)
         self._images = self._image_topics() if images else []
         self._pose = PoseStamped()
         self._pose.header.frame_id = robot.BASE_FRAME
@@ -68,7 +63,7 @@ class SyntheticRobot(Node):
         self.create_timer(_TICK_S, self._on_tick, clock=clock)
 
     def _topic(self, kind: type, name: str) -> object:
-        return self.create_publisher(kind, name, _SMALL)
+        return self.create_publisher(kind, name, STATES)
 
     def _image_topics(self) -> list[tuple[object, object]]:
         rng = np.random.default_rng(0)
@@ -81,7 +76,7 @@ class SyntheticRobot(Node):
         cloud = PointCloud2(height=1, width=_POINTS, fields=fields, point_step=12, row_step=12 * _POINTS)
         cloud.data = array.array("B", rng.random((_POINTS, 3), dtype=np.float32).tobytes())
         return [
-            (self.create_publisher(type(message), name, _LARGE), message)
+            (self.create_publisher(type(message), name, IMAGES), message)
             for name, message in (
                 ("camera/color/compressed", jpeg),
                 ("camera/depth", image),

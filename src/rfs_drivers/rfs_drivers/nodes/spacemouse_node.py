@@ -17,14 +17,13 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Joy
 
 from rfs_drivers.spacemouse import SpaceMouse, SpaceMouseConfig, SpaceMouseError
 from rfs_ros import connections, params
+from rfs_ros.qos import RELIABLE
 from rfs_ros.run import exit_with, run_node
 
-_RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 _DIAGNOSE_S = 1.0
 
 
@@ -39,8 +38,8 @@ class SpaceMouseNode(Node):
         self._problem = "not opened yet"
         self._next_attempt_s = 0.0
         self._opened = self._lost = self._counted = 0
-        self._joy = self.create_publisher(Joy, "spacemouse/joy", _RELIABLE)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", _RELIABLE)
+        self._joy = self.create_publisher(Joy, "spacemouse/joy", RELIABLE)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0 / self.config.rate_hz, self._on_tick, clock=steady)
         self.create_timer(_DIAGNOSE_S, self._diagnose, clock=steady)

@@ -36,6 +36,7 @@ from rfs_perception.look_collector import CollectConfig, LookCollector
 from rfs_perception.nodes import messages
 from rfs_ros import params
 from rfs_ros.conversions import joint_values, stamp_ns
+from rfs_ros.qos import IMAGES, RELIABLE
 from rfs_ros.run import exit_with, run_node
 
 
@@ -70,10 +71,10 @@ class CalibrateCamera(Node):
         self._arm = ArmHistory()
         self._kinematics = ArmKinematics()
         self._waiting: CompressedImage | None = None
-        self.create_subscription(JointState, "arm/joint_states", self._on_arm, messages.SMALL)
-        self.create_subscription(CameraInfo, "camera/camera_info", self._on_info, messages.LARGE)
-        self.create_subscription(CompressedImage, "camera/color/compressed", self._on_image, messages.LARGE)
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, messages.SMALL)
+        self.create_subscription(JointState, "arm/joint_states", self._on_arm, RELIABLE)
+        self.create_subscription(CameraInfo, "camera/camera_info", self._on_info, IMAGES)
+        self.create_subscription(CompressedImage, "camera/color/compressed", self._on_image, IMAGES)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE)
         self.create_timer(2.0, self._tell, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.get_logger().info(f"waiting for {self._config.looks} looks at the board")
 

@@ -7,7 +7,6 @@ import array
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 
 from rfs_core.robot import BASE_FRAME
@@ -15,10 +14,6 @@ from rfs_perception.calibration import CAMERA_FRAME
 from rfs_perception.errors import PerceptionError
 from rfs_perception.frame import Intrinsics
 from rfs_ros.conversions import stamp_msg
-
-SMALL = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-LARGE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-"""Images and clouds; deep, because a busy recorder misses images of a shallow queue."""
 
 
 def colour_msg(stamp_ns: int, colour: NDArray[np.uint8], quality: int) -> CompressedImage:

@@ -37,6 +37,7 @@ from rfs_perception.realsense_config import RealSenseConfig
 from rfs_perception.stamps import StampMap
 from rfs_ros import hand_over, params
 from rfs_ros.lifecycle import LifecycleNode
+from rfs_ros.qos import IMAGES, RELIABLE
 from rfs_ros.run import exit_with, run_node
 
 _AUTOSTART_S = 1.0
@@ -70,14 +71,14 @@ class RealSenseNode(LifecycleNode):
         self._measured = (time.monotonic(), time.process_time(), 0)
         self._said = ""
 
-        large = messages.LARGE
+        large = IMAGES
         self._points = self.create_publisher(PointCloud2, "perception/points", large)
         self._publish_colour = self.create_publisher(
             CompressedImage, "camera/color/compressed", large
         ).publish
         self._publish_depth = self.create_publisher(Image, "camera/depth", large).publish
         self._publish_info = self.create_publisher(CameraInfo, "camera/camera_info", large).publish
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", messages.SMALL)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0, self._publish_diagnostics, clock=steady)
         self._autostart = None

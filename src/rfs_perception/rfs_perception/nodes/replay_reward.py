@@ -31,10 +31,10 @@ from rfs_core.errors import RfsError
 from rfs_msgs.msg import Reward
 from rfs_perception import arm_file
 from rfs_perception.errors import PerceptionError
-from rfs_perception.nodes import messages
 from rfs_perception.plot import Row, save_plot
 from rfs_perception.trackers.make import NAMES
 from rfs_ros.conversions import joint_state_msg, seconds, stamp_ns
+from rfs_ros.qos import IMAGES, RELIABLE, REWARDS
 
 _AHEAD_NS = 100_000_000
 """The arm's states are sent so far ahead of the images, as those of a driver are there first."""
@@ -84,10 +84,10 @@ class Replay:
         self._node = rclpy.create_node("replay_reward", namespace=self._namespace)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
-        self._arm = self._node.create_publisher(JointState, "arm/joint_states", messages.SMALL)
-        self._node.create_subscription(Reward, "reward", self._on_reward, messages.SMALL)
-        self._node.create_subscription(CameraInfo, "camera/camera_info", self._on_info, messages.LARGE)
-        self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, messages.SMALL)
+        self._arm = self._node.create_publisher(JointState, "arm/joint_states", RELIABLE)
+        self._node.create_subscription(Reward, "reward", self._on_reward, REWARDS)
+        self._node.create_subscription(CameraInfo, "camera/camera_info", self._on_info, IMAGES)
+        self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE)
         calibration = f"calibration:={arguments.calibration}"
         self._reward = self._start(
             "reward_node",

@@ -22,7 +22,6 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from numpy.typing import NDArray
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_srvs.srv import Trigger
 
@@ -42,12 +41,9 @@ from rfs_perception.trackers.make import make
 from rfs_ros import params
 from rfs_ros.conversions import joint_values, require_frame, stamp_msg, stamp_ns
 from rfs_ros.lifecycle import LifecycleNode
-from rfs_ros.qos import REWARDS
+from rfs_ros.qos import EPISODE_STATES, IMAGES, RELIABLE, REWARDS
 from rfs_ros.run import exit_with, run_node
 
-EPISODES = QoSProfile(
-    depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
-)
 _AUTOSTART_S = 1.0
 _JOIN_S = 30.0
 
@@ -92,15 +88,15 @@ class RewardNode(LifecycleNode):
 
         self._publish_reward = self.create_publisher(Reward, "reward", REWARDS).publish
         self._publish_mask = self.create_publisher(CompressedImage, "perception/mask/compressed", 1).publish
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", messages.SMALL)
-        self.create_subscription(CompressedImage, "camera/color/compressed", self._on_colour, messages.LARGE)
-        self.create_subscription(Image, "camera/depth", self._on_depth, messages.LARGE)
-        self.create_subscription(CameraInfo, "camera/camera_info", self._on_info, messages.LARGE)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE)
+        self.create_subscription(CompressedImage, "camera/color/compressed", self._on_colour, IMAGES)
+        self.create_subscription(Image, "camera/depth", self._on_depth, IMAGES)
+        self.create_subscription(CameraInfo, "camera/camera_info", self._on_info, IMAGES)
         if labels:
-            self.create_subscription(Image, "camera/labels", self._on_labels, messages.LARGE)
-        self.create_subscription(JointState, "arm/joint_states", self._on_arm, messages.SMALL)
-        self.create_subscription(EpisodeState, "episode/state", self._on_episode, EPISODES)
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, messages.SMALL)
+            self.create_subscription(Image, "camera/labels", self._on_labels, IMAGES)
+        self.create_subscription(JointState, "arm/joint_states", self._on_arm, RELIABLE)
+        self.create_subscription(EpisodeState, "episode/state", self._on_episode, EPISODE_STATES)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RELIABLE)
         self.create_service(Trigger, "reward/restart", self._on_restart)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0, self._publish_diagnostics, clock=steady)

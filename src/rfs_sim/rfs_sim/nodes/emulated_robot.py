@@ -32,7 +32,6 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -42,6 +41,7 @@ from rfs_core.errors import RfsError
 from rfs_msgs.msg import EpisodeState, PolicyAction
 from rfs_msgs.srv import ResetWorld
 from rfs_ros import connections, conversions, params
+from rfs_ros.qos import EPISODE_STATES, LATCHED, RELIABLE
 from rfs_ros.run import exit_with, run_node
 from rfs_ros.timing import pause
 from rfs_sim.awaited import Awaited
@@ -49,13 +49,10 @@ from rfs_sim.driven import PHYSICS_DT, STEPS_PER_TICK, DrivenWorld
 from rfs_sim.emulated_config import EmulatedConfig
 from rfs_sim.nodes.emulated_camera import EmulatedCamera
 from rfs_sim.nodes.emulated_devices import NS_PER_CYCLE, EmulatedDevices
-from rfs_sim.nodes.sim_messages import SMALL, CameraPublisher, PointPublisher, WorldPublisher
-from rfs_sim.nodes.sim_node import EPISODE_STATES, OUTCOMES
+from rfs_sim.nodes.sim_messages import CameraPublisher, PointPublisher, WorldPublisher
+from rfs_sim.nodes.sim_node import OUTCOMES
 from rfs_sim.recording import Recording
 
-LATCHED = QoSProfile(
-    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
-)
 _CALL_S = 5.0
 _LOOK_S = 0.02
 _PHASE_S = 1.0
@@ -181,15 +178,15 @@ class EmulatedRobot(Node):
             self._sensors.append(CameraPublisher(self, config, self.world))
         if config.points:
             self._sensors.append(PointPublisher(self, config, self.world))
-        self.create_subscription(PolicyAction, "policy/action", self._on_decision, SMALL)
+        self.create_subscription(PolicyAction, "policy/action", self._on_decision, RELIABLE)
         for topic, driver in (("arm/joint_states", self._arm), ("hand/joint_states", self._hand)):
             self.create_subscription(
-                JointState, topic, lambda message, driver=driver: driver.heard(_stamp(message)), SMALL
+                JointState, topic, lambda message, driver=driver: driver.heard(_stamp(message)), RELIABLE
             )
         # To be waited for and recorded: it is the drivers that follow them.
-        self.create_subscription(PoseStamped, "arm/target_pose", self._on_arm_target, SMALL)
-        self.create_subscription(JointState, "hand/target", self._on_hand_target, SMALL)
-        self._publish_diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", SMALL).publish
+        self.create_subscription(PoseStamped, "arm/target_pose", self._on_arm_target, RELIABLE)
+        self.create_subscription(JointState, "hand/target", self._on_hand_target, RELIABLE)
+        self._publish_diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE).publish
         self.create_subscription(EpisodeState, "episode/state", self._on_episode, EPISODE_STATES)
         # The reset waits for answers of the drivers, which must be able to come meanwhile.
         waiting = ReentrantCallbackGroup()

@@ -14,7 +14,6 @@ from geometry_msgs.msg import Pose as PoseMsg
 from numpy.typing import NDArray
 from PIL import Image as Picture
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2
 
@@ -24,16 +23,12 @@ from rfs_core.world_state import WorldState
 from rfs_msgs.msg import ContactState, Reward
 from rfs_ros import hand_over
 from rfs_ros.conversions import NS_PER_S, points_msg
-from rfs_ros.qos import REWARDS
+from rfs_ros.qos import IMAGES, RELIABLE, REWARDS
 from rfs_sim import cloud
 from rfs_sim.point_camera import PointCamera
 from rfs_sim.render import ScenePainter, Snapshot
 from rfs_sim.sim_config import STATE_PERIOD_NS, WorldConfig
 from rfs_sim.world import Outcome, World
-
-SMALL = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-LARGE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-"""Images and clouds. With a depth of 2 a recorder on a busy machine missed every tenth image."""
 
 CAMERA_FRAME = "camera_color_optical_frame"
 HAND_STATE_NS = 20_000_000
@@ -83,19 +78,19 @@ class WorldPublisher:
         self._reward.header.stamp = self._stamp
         self._reward.header.frame_id = robot.BASE_FRAME
 
-        self._publish_clock = node.create_publisher(Clock, "/clock", SMALL).publish
-        self._publish_object = node.create_publisher(PoseStamped, "perception/object_pose", SMALL).publish
-        self._publish_goal = node.create_publisher(PoseStamped, "perception/goal_pose", SMALL).publish
+        self._publish_clock = node.create_publisher(Clock, "/clock", RELIABLE).publish
+        self._publish_object = node.create_publisher(PoseStamped, "perception/object_pose", RELIABLE).publish
+        self._publish_goal = node.create_publisher(PoseStamped, "perception/goal_pose", RELIABLE).publish
         self._true_object, self._true_goal = _pose(self._stamp), _pose(self._stamp)
-        self._publish_true_object = node.create_publisher(PoseStamped, "sim/object_pose", SMALL).publish
-        self._publish_true_goal = node.create_publisher(PoseStamped, "sim/goal_pose", SMALL).publish
+        self._publish_true_object = node.create_publisher(PoseStamped, "sim/object_pose", RELIABLE).publish
+        self._publish_true_goal = node.create_publisher(PoseStamped, "sim/goal_pose", RELIABLE).publish
         self._target_body: str = tasks.load(task).TARGET_BODY
         self._publish_target = (
-            node.create_publisher(PoseStamped, "perception/target_pose", SMALL).publish
+            node.create_publisher(PoseStamped, "perception/target_pose", RELIABLE).publish
             if self._target_body
             else None
         )
-        self._publish_contacts = node.create_publisher(ContactState, "hand/contacts", SMALL).publish
+        self._publish_contacts = node.create_publisher(ContactState, "hand/contacts", RELIABLE).publish
         self._publish_reward = node.create_publisher(Reward, "reward", REWARDS).publish
 
     def publish_clock(self, stamp_ns: int) -> None:
@@ -155,9 +150,9 @@ class StatePublisher:
         self._arm_between = _joints(robot.ARM_JOINT_NAMES, self._substamp)
         self._hand_between = _joints(robot.HAND_JOINT_NAMES, self._substamp)
         self._palm = _pose(self._stamp)
-        self._publish_arm = node.create_publisher(JointState, "arm/joint_states", SMALL).publish
-        self._publish_palm = node.create_publisher(PoseStamped, "arm/current_pose", SMALL).publish
-        self._publish_hand = node.create_publisher(JointState, "hand/joint_states", SMALL).publish
+        self._publish_arm = node.create_publisher(JointState, "arm/joint_states", RELIABLE).publish
+        self._publish_palm = node.create_publisher(PoseStamped, "arm/current_pose", RELIABLE).publish
+        self._publish_hand = node.create_publisher(JointState, "hand/joint_states", RELIABLE).publish
 
     def publish(self, stamp_ns: int, world: World, outcome: Outcome) -> None:
         """The state of a control tick, /clock first so that no state is from the future."""
@@ -231,11 +226,11 @@ class CameraPublisher:
             message.header.stamp = self._stamp
             message.header.frame_id = CAMERA_FRAME
         self._publish_colour = node.create_publisher(
-            CompressedImage, "camera/color/compressed", LARGE
+            CompressedImage, "camera/color/compressed", IMAGES
         ).publish
-        self._publish_depth = node.create_publisher(Image, "camera/depth", LARGE).publish
-        self._publish_info = node.create_publisher(CameraInfo, "camera/camera_info", LARGE).publish
-        self._publish_labels = node.create_publisher(Image, "camera/labels", LARGE).publish
+        self._publish_depth = node.create_publisher(Image, "camera/depth", IMAGES).publish
+        self._publish_info = node.create_publisher(CameraInfo, "camera/camera_info", IMAGES).publish
+        self._publish_labels = node.create_publisher(Image, "camera/labels", IMAGES).publish
 
     def publish(self, tick: int, stamp_ns: int, world: World) -> None:
         """One pair of images at every `camera_period`-th tick."""
@@ -276,7 +271,7 @@ class PointPublisher:
         self._camera: PointCamera | None = None
         self._of: tuple[int, int] | None = None
         self._node = node
-        self._publisher = node.create_publisher(PointCloud2, "perception/points", LARGE)
+        self._publisher = node.create_publisher(PointCloud2, "perception/points", IMAGES)
         self._give = hand_over.offer(node, "perception/points")
         self.problem = ""
         """Why there was no cloud the last time; empty where there was one."""

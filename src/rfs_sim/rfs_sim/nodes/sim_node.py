@@ -22,7 +22,6 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 
 from rfs_core import gate_checks, robot
@@ -30,20 +29,14 @@ from rfs_core.errors import RfsError
 from rfs_msgs.msg import EpisodeState
 from rfs_msgs.srv import ResetWorld
 from rfs_ros import connections, conversions, params
+from rfs_ros.qos import EPISODE_STATES, RELIABLE
 from rfs_ros.run import exit_with, run_node
 from rfs_sim.lockstep import Action, Decision, Lockstep, LockstepConfig, Part, Phase
-from rfs_sim.nodes.sim_messages import SMALL, CameraPublisher, PointPublisher, StatePublisher
+from rfs_sim.nodes.sim_messages import CameraPublisher, PointPublisher, StatePublisher
 from rfs_sim.recording import Recording
 from rfs_sim.sim_config import SimConfig
 from rfs_sim.world import World
 
-EPISODE_STATES = QoSProfile(
-    # Deeper than the latch of the publisher: the end of an episode and the beginning of the next one follow
-    # each other at once, and neither may be lost.
-    depth=10,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
 OUTCOMES = {
     EpisodeState.OUTCOME_SUCCESS: "success",
     EpisodeState.OUTCOME_FAILURE: "failure",
@@ -92,9 +85,9 @@ class SimNode(Node):
             self._sensors.append(CameraPublisher(self, config, self.world))
         if config.points:
             self._sensors.append(PointPublisher(self, config, self.world))
-        self._publish_diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", SMALL).publish
-        self.create_subscription(PoseStamped, "arm/target_pose", self._on_arm_target, SMALL)
-        self.create_subscription(JointState, "hand/target", self._on_hand_target, SMALL)
+        self._publish_diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", RELIABLE).publish
+        self.create_subscription(PoseStamped, "arm/target_pose", self._on_arm_target, RELIABLE)
+        self.create_subscription(JointState, "hand/target", self._on_hand_target, RELIABLE)
         self.create_subscription(EpisodeState, "episode/state", self._on_episode, EPISODE_STATES)
         self.create_service(ResetWorld, "sim/reset", self._on_reset)
         wall = Clock(clock_type=ClockType.STEADY_TIME)
