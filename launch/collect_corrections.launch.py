@@ -126,9 +126,9 @@ def bring_up(context):
     given = dict(context.launch_configurations)
     refuse_unknown_arguments(given, ARGUMENTS, "collect_corrections.launch.py")
     person = given["device"] != "scripted"
-    if not person and given["robot"] != "sim":
+    if not person and given["robot"] == "real":
         raise RuntimeError(
-            f"device:=scripted sees the simulation's truth, which robot:={given['robot']} does not tell: "
+            "device:=scripted sees the simulation's truth, which there is not with robot:=real: "
             "choose device:=spacemouse or device:=keyboard"
         )
     if not person and given["task"] not in SCRIPTED:

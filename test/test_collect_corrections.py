@@ -153,7 +153,7 @@ def corrections_file(tmp_path, text):
     ("file", "arguments", "sentence"),
     [
         ("collect_corrections", {"device": "joystick"}, "['scripted', 'spacemouse', 'keyboard']"),
-        ("collect_corrections", {"robot": "emulated"}, "device:=scripted sees the simulation's truth"),
+        ("collect_corrections", {"robot": "real"}, "device:=scripted sees the simulation's truth"),
         ("collect_corrections", {"task": "pour"}, "it knows grasp, kit, place, stack"),
         ("collect_corrections", {"episodez": 3}, "(--show-args describes them)"),
         ("collect_corrections", {"episodes": "many"}, "episodes:=many cannot be used"),

@@ -152,6 +152,26 @@ def test_the_scripted_human_corrects_every_step_once_all_of_it_is_seen(bench):
     assert abs(b.corrections[-1].residual[0]) < 0.0015
 
 
+def test_the_scripted_human_takes_the_nearest_palm_of_a_driver_that_has_its_own_times(bench):
+    """At 100 Hz, 3 ms beside the control steps; it moves 1 cm to the left per control step."""
+    b = bench(device="scripted", **{"scripted.noise": 0.0})
+    seen = []
+    b.run_episode(started_ns=NS)
+    look = b.human._human.look
+    b.human._human.look = lambda sight: (seen.append((sight.at_s, sight.palm.position[0, 1])), look(sight))[1]
+    for step in range(6):
+        at_ns, before = NS + step * 50_000_000, len(b.corrections)
+        for publisher in (b.object, b.goal):
+            b.place(publisher, at_ns, 0.5385, 0.0208, 0.05)
+        for part in range(5):
+            stamp = at_ns - 37_000_000 + part * 10_000_000  # the last one 3 ms after the step
+            b.place(b.palm, stamp, 0.5, 0.01 * (stamp - NS) / 50e6, 0.1212)
+        b.spin_until(lambda before=before: len(b.corrections) > before, "its correction")
+    assert len(seen) == len(b.corrections) == 6
+    expected = [(1.0 + 0.05 * step, 0.01 * step + 0.0006) for step in range(6)]
+    np.testing.assert_allclose(seen, expected, atol=1e-9)
+
+
 def test_a_scripted_human_does_nothing_while_corrections_are_off(bench):
     b = bench(device="scripted")
     client = b.node.create_client(SetBool, "correction/enable")

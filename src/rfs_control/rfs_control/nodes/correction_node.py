@@ -16,6 +16,7 @@ Serves:     correction/enable (std_srvs/SetBool): false lets go, for measuring w
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,9 @@ from rfs_ros.run import exit_with, run_node
 
 _DIAGNOSE_S = 1.0
 _STREAM = "corrector"
+_SIGHTS = ("sim/object_pose", "sim/goal_pose")
+_PALMS = 50
+"""Poses of the palm that are remembered: half a second of a driver's."""
 _OUTCOMES = {
     "y": (EpisodeState.OUTCOME_SUCCESS, "judged a success by the operator"),
     "n": (EpisodeState.OUTCOME_FAILURE, "judged a failure by the operator"),
@@ -70,6 +74,7 @@ class CorrectionNode(Node):
         self._palm_heard_s = 0.0
         self._human: ScriptedHuman | None = None
         self._seen: dict[str, tuple[int, Pose]] = {}
+        self._palms: deque[tuple[int, Pose]] = deque(maxlen=_PALMS)
         self._lost = 0
         if self.config.device == "scripted":
             self._human = self._new_human(0, 0)  # refuses a task that it does not know
@@ -83,7 +88,7 @@ class CorrectionNode(Node):
         self.create_subscription(PoseStamped, "arm/current_pose", self._on_palm, RELIABLE)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         if self.config.device == "scripted":
-            for topic in ("sim/object_pose", "sim/goal_pose"):
+            for topic in _SIGHTS:
                 self.create_subscription(
                     PoseStamped, topic, lambda message, topic=topic: self._on_sight(topic, message), RELIABLE
                 )
@@ -138,21 +143,23 @@ class CorrectionNode(Node):
         self._look()
 
     def _look(self) -> None:
-        """The scripted human looks once everything of a control step is there; its time is the robot's."""
+        """The scripted human looks once everything of a control step is there; its time is the robot's.
+
+        A driver tells the palm's pose more often, and at other times, than the world tells where things are:
+        of its poses the nearest one is taken, once there is one that is not older.
+        """
         stamps = {stamp for stamp, _ in self._seen.values()}
         episode = self._episode
-        if len(self._seen) < 3 or len(stamps) > 1 or self._human is None or episode is None:
+        if len(self._seen) < len(_SIGHTS) or len(stamps) > 1 or self._human is None or episode is None:
             return
         at_ns = stamps.pop()
         if not self.record.running or at_ns < stamp_ns(episode.started):
             return
-        palm = self._seen["arm/current_pose"][1]
-        sight = Sight(
-            seconds(at_ns),
-            palm,
-            self._seen["sim/object_pose"][1],
-            self._seen["sim/goal_pose"][1].position[0],
-        )
+        if not self._palms or self._palms[-1][0] < at_ns:
+            return
+        _, palm = min(self._palms, key=lambda of_time: abs(of_time[0] - at_ns))
+        thing, goal = (self._seen[topic][1] for topic in _SIGHTS)
+        sight = Sight(seconds(at_ns), palm, thing, goal.position[0])
         reading = self._human.look(sight) if self._enabled else None
         self._publish(self.law.step(sight.at_s, reading, float(palm.position[0, 2])), at_ns)
         self._seen.clear()
@@ -173,7 +180,7 @@ class CorrectionNode(Node):
             return
         self._palm_heard_s = time.monotonic()
         if self.config.device == "scripted":
-            self._seen["arm/current_pose"] = (stamp_ns(message.header.stamp), self._palm)
+            self._palms.append((stamp_ns(message.header.stamp), self._palm))
             self._look()
 
     def _on_episode(self, message: EpisodeState) -> None:
