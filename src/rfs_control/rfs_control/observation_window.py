@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,8 @@ class Assembled:
     """Shape: (observation_spec.size,). None unless the verdict is COMPLETE."""
     reasons: tuple[str, ...]
     """One sentence for every part that is not as it should be; empty when complete."""
+    stamps: dict[str, int] = field(default_factory=dict)
+    """Of the sample of every part, ns; empty unless the verdict is COMPLETE."""
 
 
 class ObservationWindow:
@@ -167,13 +169,13 @@ class ObservationWindow:
                 reasons.append(
                     f"{part}: no sample of this time, and the newest is already {ahead:.0f} ms later"
                 )
-        return self._assembled(verdict, tick_ns, measured, reasons)
+        return self._assembled(verdict, tick_ns, measured, reasons, dict.fromkeys(self._samples, tick_ns))
 
     def newest(self, now_ns: int) -> Assembled:
         """The newest sample of every part, if all of them are fresh at `now_ns`."""
         measured = np.empty(self._measured.size, dtype=np.float32)
         verdict, reasons = Verdict.COMPLETE, []
-        oldest_ns = now_ns
+        stamps: dict[str, int] = {}
         stale_ns = round(self.config.stale_after_s * NS_PER_S)
         tolerance_ns = round(self.config.future_tolerance_s * NS_PER_S)
         for part, samples in self._samples.items():
@@ -183,7 +185,7 @@ class ObservationWindow:
                 continue
             stamp, sample = samples[-1]
             age_ns = now_ns - stamp
-            oldest_ns = min(oldest_ns, stamp)
+            stamps[part] = stamp
             if age_ns > stale_ns:
                 verdict = _worse(verdict, Verdict.STALE)
                 why = self._refused.get(part)
@@ -199,17 +201,22 @@ class ObservationWindow:
                 )
             else:
                 measured[self._slice[part]] = sample
-        stamp_ns = oldest_ns if verdict is Verdict.COMPLETE else now_ns
-        return self._assembled(verdict, stamp_ns, measured, reasons)
+        stamp_ns = min([now_ns, *stamps.values()]) if verdict is Verdict.COMPLETE else now_ns
+        return self._assembled(verdict, stamp_ns, measured, reasons, stamps)
 
     def _assembled(
-        self, verdict: Verdict, stamp_ns: int, measured: NDArray[np.float32], reasons: list[str]
+        self,
+        verdict: Verdict,
+        stamp_ns: int,
+        measured: NDArray[np.float32],
+        reasons: list[str],
+        stamps: dict[str, int],
     ) -> Assembled:
         if verdict is not Verdict.COMPLETE:
             return Assembled(verdict, stamp_ns, None, tuple(reasons))
         values = {name: measured[None, where] for name, where in self._slice.items()}
         observation = task_parts.complete(self.spec, values)[0]
-        return Assembled(verdict, stamp_ns, observation, tuple(reasons))
+        return Assembled(verdict, stamp_ns, observation, tuple(reasons), stamps)
 
 
 _SEVERITY = {Verdict.COMPLETE: 0, Verdict.WAITING: 1, Verdict.STALE: 2, Verdict.FUTURE: 3}

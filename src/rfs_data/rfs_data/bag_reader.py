@@ -37,6 +37,7 @@ READ_ERRORS = (
     RuntimeError,
     struct.error,
     ArithmeticError,
+    MemoryError,
     EOFError,
 )
 """What the MCAP library and decompressors raise for bytes that make no sense."""

@@ -24,6 +24,10 @@ NS_PER_S = 1_000_000_000
 STALE_NS = 300_000_000
 """On a robot: age of a sample beyond which there is no observation."""
 
+SEEN_NS = 2_000_000
+"""A policy counts on its steady clock: it tells what it has seen to within less than this, and no topic has
+two messages within it."""
+
 FloatArray = NDArray[np.float64]
 
 
@@ -117,10 +121,31 @@ def end_of(bag: Bag, rewards: Mapping[int, Any], limit: int) -> tuple[int, bool]
     return stamps[-1], False
 
 
+def observed_stamps(action: Any) -> dict[str, int]:
+    """Stamp (ns) of what a decision has seen of every topic; empty in bags that do not tell."""
+    topics = getattr(action, "observed_topics", ())
+    stamps = getattr(action, "observed_stamps", ())
+    return {str(topic): nanoseconds(stamp) for topic, stamp in zip(topics, stamps, strict=True)}
+
+
 def observation_at(
-    got: Collected, sources: Iterable[parts.Source], spec: ObservationSpec, at_ns: int, by_stamp: bool
+    got: Collected,
+    sources: Iterable[parts.Source],
+    spec: ObservationSpec,
+    at_ns: int,
+    by_stamp: bool,
+    seen: Mapping[str, int] | None = None,
 ) -> NDArray[np.float32] | list[str]:
-    """What the policy saw at a time; the topics that are to blame where it saw nothing. Shape: (O,)."""
+    """What the policy saw at a time; the topics that are to blame where it saw nothing. Shape: (O,).
+
+    Args:
+        got: What was recorded.
+        sources: Topics of the observation.
+        spec: What it is made of.
+        at_ns: The time.
+        by_stamp: In simulation: samples of that very time. On a robot: the newest ones.
+        seen: On a robot: stamps of the samples that it saw, where it said so.
+    """
     values: dict[str, NDArray[np.float32]] = {}
     missing = []
     for source in sources:
@@ -128,9 +153,7 @@ def observation_at(
         if by_stamp and source.exact:
             found = samples.get(at_ns)
         else:
-            known = sorted(samples)
-            before = bisect_right(known, at_ns) - 1
-            found = samples[known[before]] if before >= 0 and at_ns - known[before] <= STALE_NS else None
+            found = _sample(samples, at_ns, None if seen is None else seen.get(source.topic))
         if found is None:
             missing.append(source.topic)
         else:
@@ -142,6 +165,18 @@ def observation_at(
     if row.shape != (spec.size,):
         raise BagError(Reason.OTHER_SPEC, f"an observation has {row.size} values, its spec says {spec.size}")
     return row
+
+
+def _sample(
+    samples: Mapping[int, Mapping[str, NDArray[Any]]], at_ns: int, seen_ns: int | None
+) -> Mapping[str, NDArray[Any]] | None:
+    """The sample that was seen, otherwise the newest one; None where it is not there, or too old."""
+    known = sorted(samples)
+    if seen_ns is not None and known:
+        nearest = min(known, key=lambda stamp: abs(stamp - seen_ns))
+        return samples[nearest] if abs(nearest - seen_ns) <= SEEN_NS else None
+    before = bisect_right(known, at_ns) - 1
+    return samples[known[before]] if before >= 0 and at_ns - known[before] <= STALE_NS else None
 
 
 def nanoseconds(stamp: Any) -> int:

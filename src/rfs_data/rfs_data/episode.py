@@ -26,7 +26,16 @@ from rfs_core.gate_config import GateConfig
 from rfs_core.specs import ActionSpec, ObservationSpec, require_same
 from rfs_data import executed, parts
 from rfs_data.bag_reader import Bag
-from rfs_data.collected import NS_PER_S, STALE_NS, Collected, collect, end_of, nanoseconds, observation_at
+from rfs_data.collected import (
+    NS_PER_S,
+    STALE_NS,
+    Collected,
+    collect,
+    end_of,
+    nanoseconds,
+    observation_at,
+    observed_stamps,
+)
 from rfs_data.errors import BagError, Reason
 from rfs_data.executed import AGREEMENT, GateRule, Recorded
 
@@ -152,8 +161,8 @@ def _assemble(bag: Bag, shortest: int) -> Episode:
     limit = started + int(bag.episode["max_steps"]) * dt_ns if bag.episode["max_steps"] else 2**62
     end, terminated = end_of(bag, got.rewards, limit)
 
-    def see(at_ns: int) -> NDArray[np.float32] | list[str]:
-        return observation_at(got, sources, observation_spec, at_ns, by_stamp)
+    def see(at_ns: int, seen: Mapping[str, int] | None = None) -> NDArray[np.float32] | list[str]:
+        return observation_at(got, sources, observation_spec, at_ns, by_stamp, seen)
 
     if by_stamp:
         if not terminated and end != limit and isinstance(see(end), list):
@@ -185,7 +194,10 @@ def _assemble(bag: Bag, shortest: int) -> Episode:
         )
     count = len(decisions)
     stamps = np.array([*starts, end], dtype=np.int64)
-    observation = np.stack([_seen(bag, see(int(t)), k) for k, t in enumerate(stamps)])
+    seen = [None if by_stamp else observed_stamps(m) or None for m in decisions] + [None]
+    observation = np.stack(
+        [_seen(bag, see(int(t), s), k) for k, (t, s) in enumerate(zip(stamps, seen, strict=True))]
+    )
     chunks = {
         name: np.stack([_chunk(bag, m, name, horizon, size) for m in decisions])
         for name in ("a_0", "a_b", "a_r", "a")
@@ -205,6 +217,7 @@ def _assemble(bag: Bag, shortest: int) -> Episode:
             got.hand_targets,
             got.palms,
             {t: p["hand_position"] for t, p in got.parts.get("hand/joint_states", {}).items()},
+            measured_ns=0 if by_stamp else round(gate.stale_state_s * NS_PER_S),
         ),
         _gate_rule(gate, action_spec),
         action_spec,
@@ -299,12 +312,16 @@ def _list(numbers: list[int]) -> str:
 
 
 def _nearest_commands(ticks: list[int], got: Collected, dt_ns: int) -> list[int]:
-    """On a robot: the stamp of the target that answers each step, or the step's own where there is none."""
+    """On a robot: the stamp of the target that answers each step, or the step's own where there is none.
+
+    The gate executes a decision when it comes, a little later than the policy stamped it; its clock may be a
+    little behind the policy's.
+    """
     known = sorted(got.palm_targets.keys() & got.hand_targets.keys())
     found = []
     for tick in ticks:
-        after = bisect_right(known, tick - dt_ns // 2)
-        near = after < len(known) and known[after] <= tick + dt_ns // 2
+        after = bisect_right(known, tick - dt_ns // 4)
+        near = after < len(known) and known[after] <= tick + 3 * dt_ns // 4
         found.append(known[after] if near else tick)
     return found
 

@@ -10,8 +10,10 @@ Where nothing leads there, the step is not verified, and says so.
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +25,14 @@ from rfs_core.se3 import Pose
 from rfs_core.specs import ActionSpec
 
 FloatArray = NDArray[np.float64]
+Target = tuple[Pose, FloatArray]
+"""Palm and fingers."""
+Sample = TypeVar("Sample")
 
 AGREEMENT = 1e-6
 """Largest difference (m, rad) between a recorded target and the composed one."""
+_RECENT = 4
+"""Measured states of a robot that come into question at a step, the newest ones before it."""
 _LATE = 4
 """Control steps by which a decision may have come late: then the gate holds."""
 
@@ -55,6 +62,9 @@ class Recorded:
     """Measured."""
     hands: dict[int, FloatArray]
     """Measured."""
+    measured_ns: int = 0
+    """In simulation 0: the gate has measured states of its very tick. On a robot it has what has come until
+    then, which may be this old."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +99,16 @@ def compose(
     human, action = np.zeros((count, spec.size)), np.zeros((count, spec.size))
     engaged, difference = np.zeros(count, dtype=bool), np.full(count, np.nan)
     last = np.zeros(spec.size)
-    target = _start(ticks, recorded)
+    targets = _starts(ticks, recorded)
     for t, tick in enumerate(ticks):
         sent = _at(tick, recorded.palm_targets, recorded.hand_targets)
-        measured = recorded.palms.get(tick)
         best: tuple[float, FloatArray, FloatArray, bool] | None = None
-        for row, residual in itertools.product(
-            _rows(t, target), _candidates(tick, recorded.corrections, rule)
+        next_target: Target | None = None
+        for target, row, residual, measured in itertools.product(
+            targets or [None],
+            _rows(t, bool(targets)),
+            _candidates(tick, recorded.corrections, rule),
+            _measured(tick, recorded.palms, recorded) or [None],
         ):
             if residual is None:
                 moved = bounds.ramp_out(last, rule.residual_bounds, rule.ramp_steps)
@@ -106,33 +119,35 @@ def compose(
                 composed = _kept(target, spec)
             else:
                 composed = bounds.compose(base[row], policy[row], moved, rule.residual_bounds, spec)
-            error = np.nan
-            if sent is not None and target is not None and measured is not None:
-                error = _difference(_step(target, composed, measured, rule.limits, spec), sent)
+            error, led_to = np.nan, None
+            if target is not None and measured is not None:
+                led_to = _step(target, composed, measured, rule.limits, spec)
+                error = np.nan if sent is None else _difference(led_to, sent)
             if best is None or error < best[0]:
                 best = (error, moved, composed, residual is not None and row is not None)
+                next_target = led_to
             if not error > AGREEMENT:
                 break
         assert best is not None
         difference[t], human[t], action[t], engaged[t] = best
         last = best[1]
         if sent is not None:
-            target = sent
-        elif target is not None and measured is not None:
-            target = _step(target, action[t], measured, rule.limits, spec)
+            targets = [sent]
+        elif next_target is not None:
+            targets = [next_target]
     return Executed(human, action, engaged, difference)
 
 
-def _rows(t: int, target: tuple[Pose, FloatArray] | None) -> list[int | None]:
+def _rows(t: int, has_target: bool) -> list[int | None]:
     """Steps of the policy that may have been executed at step t, the likeliest first.
 
     Its own; one of those before, where a decision came late; None, where the gate had nothing new and kept
     its target.
     """
-    return [*range(t, max(-1, t - _LATE - 1), -1), *([None] if target is not None else [])]
+    return [*range(t, max(-1, t - _LATE - 1), -1), *([None] if has_target else [])]
 
 
-def _kept(target: tuple[Pose, FloatArray] | None, spec: ActionSpec) -> FloatArray:
+def _kept(target: Target | None, spec: ActionSpec) -> FloatArray:
     """The action that changes nothing. Shape: (A,)."""
     action = np.zeros(spec.size)
     if target is not None:
@@ -140,13 +155,26 @@ def _kept(target: tuple[Pose, FloatArray] | None, spec: ActionSpec) -> FloatArra
     return action
 
 
-def _start(ticks: list[int], recorded: Recorded) -> tuple[Pose, FloatArray] | None:
-    """The gate's targets start at the measured palm and fingers."""
-    found = _at(ticks[0], recorded.palms, recorded.hands) if ticks else None
-    return None if found is None else (found[0], held_fingers(found[1]))
+def _starts(ticks: list[int], recorded: Recorded) -> list[Target]:
+    """Where the gate's targets may have started: at the measured palm and fingers."""
+    if not ticks:
+        return []
+    palms = _measured(ticks[0], recorded.palms, recorded)
+    hands = _measured(ticks[0], recorded.hands, recorded)
+    return [(palm, held_fingers(hand)) for palm, hand in itertools.product(palms, hands)]
 
 
-def _at(tick: int, palms: dict[int, Pose], hands: dict[int, FloatArray]) -> tuple[Pose, FloatArray] | None:
+def _measured(tick: int, samples: dict[int, Sample], recorded: Recorded) -> list[Sample]:
+    """Measured states that the gate may have had at a tick, the likeliest first."""
+    if not recorded.measured_ns:
+        return [samples[tick]] if tick in samples else []
+    known = sorted(samples)
+    end = bisect.bisect_right(known, tick)
+    recent = [stamp for stamp in known[max(0, end - _RECENT) : end] if tick - stamp <= recorded.measured_ns]
+    return [samples[stamp] for stamp in reversed(recent)]
+
+
+def _at(tick: int, palms: dict[int, Pose], hands: dict[int, FloatArray]) -> Target | None:
     return (palms[tick], hands[tick]) if tick in palms and tick in hands else None
 
 
@@ -161,9 +189,7 @@ def _candidates(
     return [*found, None]
 
 
-def _step(
-    target: tuple[Pose, FloatArray], action: FloatArray, measured: Pose, limits: StepLimits, spec: ActionSpec
-) -> tuple[Pose, FloatArray]:
+def _step(target: Target, action: FloatArray, measured: Pose, limits: StepLimits, spec: ActionSpec) -> Target:
     """The gate's next targets."""
     delta = np.concatenate(
         [action[spec.slice("arm_delta_position")], action[spec.slice("arm_delta_rotation")]]
@@ -173,7 +199,7 @@ def _step(
     return palm, hand[0]
 
 
-def _difference(a: tuple[Pose, FloatArray], b: tuple[Pose, FloatArray]) -> float:
+def _difference(a: Target, b: Target) -> float:
     """Largest difference of two targets, m or rad."""
     moved = np.abs(a[0].position - b[0].position).max()
     turned = np.abs(se3.pose_error(a[0], b[0])[:, 3:]).max()

@@ -11,6 +11,7 @@ named `<id>-recovered`; nothing is overwritten or removed. Exit code 0, or 3 whe
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import shutil
 import sys
@@ -90,7 +91,7 @@ def salvage(path: Path) -> Salvage:
                 found.ended = f"cut in a record at byte {offset}"
                 break
             if opcode in (Opcode.CHUNK, Opcode.METADATA, Opcode.SCHEMA, Opcode.CHANNEL):
-                _take(found, opcode, file, length, offset)
+                _take(found, opcode, file.read(length), offset)
             file.seek(offset + _RECORD_HEAD + length)
             found.read = offset + _RECORD_HEAD + length
             if opcode == Opcode.DATA_END:
@@ -98,9 +99,10 @@ def salvage(path: Path) -> Salvage:
     return found
 
 
-def _take(found: Salvage, opcode: int, file: Any, length: int, offset: int) -> None:
+def _take(found: Salvage, opcode: int, record_bytes: bytes, offset: int) -> None:
     """One record into what was found."""
-    stream = ReadDataStream(file)
+    # Not from the file itself: a length within the record that makes no sense would be asked for from there.
+    stream = ReadDataStream(io.BytesIO(record_bytes))
     try:
         match opcode:
             case Opcode.CHUNK:

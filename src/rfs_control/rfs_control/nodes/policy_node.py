@@ -329,7 +329,7 @@ class PolicyNode(LifecycleNode):
             self._last_problem = str(error)
             self.get_logger().error(f"no decision: {error}")
             return
-        message = self._action_msg(decision)
+        message = self._action_msg(decision, assembled)
         self._action.publish(message)
         self._first_action = message if decision.index == 0 else None
         self.statistics.add(time.thread_time_ns() - began[0], time.perf_counter_ns() - began[1])
@@ -338,13 +338,17 @@ class PolicyNode(LifecycleNode):
     def _note(self, assembled: Assembled) -> None:
         self._last_problem = f"observation {assembled.verdict.value}: " + "; ".join(assembled.reasons)
 
-    def _action_msg(self, decision: Decision) -> PolicyAction:
+    def _action_msg(self, decision: Decision, assembled: Assembled) -> PolicyAction:
         message = PolicyAction()
         message.header.stamp = self.get_clock().now().to_msg()
         message.header.frame_id = robot.BASE_FRAME
         now = self._now()
         ahead_ns = now.ros_ns - now.steady_ns if self._by_timer else 0
         message.observation_stamp = stamp_msg(decision.observation_stamp_ns + ahead_ns)
+        stamps = assembled.stamps
+        seen = {s.topic: next(stamps[p] for p in s.parts if p in stamps) for s in self._sources}
+        message.observed_topics = list(seen)
+        message.observed_stamps = [stamp_msg(stamp + ahead_ns) for stamp in seen.values()]
         message.publisher = self._identity
         message.sequence = decision.sequence
         message.episode = decision.episode
