@@ -14,11 +14,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from probe import Probe
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from rfs_core import robot
+from rfs_core.tasks import grasp
+from rfs_data.episode import read_episode
+from rfs_learning.policy import Policy
 from rfs_msgs.msg import EpisodeState, SafetyState
 from rfs_msgs.srv import StartEpisode
 from rfs_sim import episode_log
@@ -41,7 +46,9 @@ def ask_devices(output: str, which: str, **request: object) -> dict[str, Any]:
 
 
 def test_an_episode_runs_through_drivers_wire_devices_and_physics(deploy, gentle_checkpoint):
-    deployment = deploy(robot="emulated", checkpoint=gentle_checkpoint, episodes=2, real_time_factor=0.3)
+    deployment = deploy(
+        robot="emulated", checkpoint=gentle_checkpoint, episodes=2, real_time_factor=0.3, record="true"
+    )
     deployment.wait_for("episode 0 (1 of 2)", PATIENCE_S)
     arm = ask_devices(deployment.output(), "arm", do="status")
     hand = ask_devices(deployment.output(), "hand", do="status")
@@ -65,6 +72,16 @@ def test_an_episode_runs_through_drivers_wire_devices_and_physics(deploy, gentle
         assert abs(arrays["hand_position"][-1] - arrays["hand_position"][0]).max() > 0.02
     assert "is in reflex" not in deployment.output()
     assert "stopped by themselves" not in deployment.output()
+
+    # What was recorded is what was seen and done, though no two devices share a clock edge.
+    bags = sorted((deployment.run_dir / "bags").iterdir())
+    assert len(bags) == 2
+    for bag in bags:
+        episode = read_episode(bag)
+        assert episode.verified[episode.mask].mean() > 0.9, episode.warnings
+        policy = Policy.load(gentle_checkpoint, robot.DEFAULT_ACTION_SPEC, grasp.OBSERVATION_SPEC)
+        again = policy.act(episode.observation[:-1], episode.a_0)
+        np.testing.assert_allclose(again.a_b, episode.a_b, atol=1e-5)
 
 
 def test_faults_are_named_and_only_a_person_goes_on_after_them(deploy, gentle_checkpoint, ros_domain):

@@ -252,7 +252,9 @@ def test_with_a_timer_decisions_go_on_when_somebody_sets_the_clock(make_node, tm
         node._on_timer()
         assert len(actions) == decision + 1, node._last_problem
         # The observation is 10 ms old on the clock as it is now.
-        assert stamp_ns(actions[-1].observation_stamp) == clock["steady"] + clock["ahead"] - 10 * MS
+        seen_ns = clock["steady"] + clock["ahead"] - 10 * MS
+        assert stamp_ns(actions[-1].observation_stamp) == seen_ns
+        assert {stamp_ns(stamp) for stamp in actions[-1].observed_stamps} == {seen_ns}
         clock["steady"] += 90 * MS
 
 
@@ -284,6 +286,32 @@ def test_with_a_timer_an_observation_is_answered_once_and_a_newer_one_in_the_sam
     assert look(1120, seen_ms=1115) == [1000, 1115]
     assert look(1130, seen_ms=1125) == [1000, 1115]  # the third is not due yet
     assert node.statistics.missed == 0
+
+
+def test_with_a_timer_a_decision_says_which_message_of_every_topic_it_has_seen(
+    make_node, tmp_path, monkeypatch
+):
+    node = make_node(checkpoint=str(checkpoints.write(tmp_path / "c.safetensors")), tick_source="timer")
+    node.trigger_configure()
+    node.trigger_activate()
+    node._timer.cancel()
+    monkeypatch.setattr(node, "_now", lambda: Now(1050 * MS, 7_001_050 * MS))
+    actions = []
+    monkeypatch.setattr(node, "_action", SimpleNamespace(publish=actions.append))
+    expected = {}
+    for age_ms in (40, 3):  # the older ones of every topic are not what is seen
+        for i, (source, message) in enumerate(messages_at((7_001_050 - age_ms) * MS)):
+            stamp = (7_001_050 - age_ms - i) * MS
+            message.header.stamp = stamp_msg(stamp)
+            node._on_part(source, message)
+            expected[source.topic] = stamp
+    started = stamp_msg(7_001_000 * MS)
+    node._on_episode(EpisodeState(phase=EpisodeState.PHASE_RUNNING, started=started, id="e0", max_steps=64))
+    node._on_timer()
+    (action,) = actions
+    seen = dict(zip(action.observed_topics, map(stamp_ns, action.observed_stamps), strict=True))
+    assert seen == {source.topic: expected[source.topic] for source in node._sources}
+    assert stamp_ns(action.observation_stamp) == min(seen.values())
 
 
 def test_a_tick_that_was_passed_over_is_counted_as_missed(make_node, make_world, tmp_path):

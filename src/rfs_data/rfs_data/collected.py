@@ -144,7 +144,7 @@ def observation_at(
         spec: What it is made of.
         at_ns: The time.
         by_stamp: In simulation: samples of that very time. On a robot: the newest ones.
-        seen: On a robot: stamps of the samples that it saw, where it said so.
+        seen: On a robot: stamps of the samples that it saw, by topic, where it said so.
     """
     values: dict[str, NDArray[np.float32]] = {}
     missing = []
@@ -170,11 +170,12 @@ def observation_at(
 def _sample(
     samples: Mapping[int, Mapping[str, NDArray[Any]]], at_ns: int, seen_ns: int | None
 ) -> Mapping[str, NDArray[Any]] | None:
-    """The sample that was seen, otherwise the newest one; None where it is not there, or too old."""
+    """The sample that was seen; where that is not known, or not there, the newest that is not too old."""
     known = sorted(samples)
     if seen_ns is not None and known:
         nearest = min(known, key=lambda stamp: abs(stamp - seen_ns))
-        return samples[nearest] if abs(nearest - seen_ns) <= SEEN_NS else None
+        if abs(nearest - seen_ns) <= SEEN_NS:
+            return samples[nearest]
     before = bisect_right(known, at_ns) - 1
     return samples[known[before]] if before >= 0 and at_ns - known[before] <= STALE_NS else None
 

@@ -33,6 +33,8 @@ AGREEMENT = 1e-6
 """Largest difference (m, rad) between a recorded target and the composed one."""
 _RECENT = 4
 """Measured states of a robot that come into question at a step, the newest ones before it."""
+_AHEAD = 2
+"""The same of those after it: the gate's clock may be behind that of the arm."""
 _LATE = 4
 """Control steps by which a decision may have come late: then the gate holds."""
 
@@ -170,8 +172,9 @@ def _measured(tick: int, samples: dict[int, Sample], recorded: Recorded) -> list
         return [samples[tick]] if tick in samples else []
     known = sorted(samples)
     end = bisect.bisect_right(known, tick)
-    recent = [stamp for stamp in known[max(0, end - _RECENT) : end] if tick - stamp <= recorded.measured_ns]
-    return [samples[stamp] for stamp in reversed(recent)]
+    near = known[max(0, end - _RECENT) : end + _AHEAD]
+    recent = [stamp for stamp in near if abs(tick - stamp) <= recorded.measured_ns]
+    return [samples[stamp] for stamp in sorted(recent, key=lambda stamp: abs(tick - stamp))]
 
 
 def _at(tick: int, palms: dict[int, Pose], hands: dict[int, FloatArray]) -> Target | None:
