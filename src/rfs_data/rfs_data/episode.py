@@ -10,6 +10,7 @@ on a robot, where devices do not share a clock edge, the newest sample at the ti
 
 from __future__ import annotations
 
+import itertools
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
@@ -208,7 +209,7 @@ def _assemble(bag: Bag, shortest: int) -> Episode:
     flat = mask.ravel()
     ticks = [int(t) for t in begin.ravel()[flat]]
     done = executed.compose(
-        ticks if by_stamp else _nearest_commands(ticks, got, dt_ns),
+        ticks if by_stamp else list(itertools.compress(_commands(starts, end, horizon, got, dt_ns), flat)),
         chunks["a_b"].reshape(-1, size)[flat],
         chunks["a_r"].reshape(-1, size)[flat],
         Recorded(
@@ -311,18 +312,19 @@ def _list(numbers: list[int]) -> str:
     return shown if len(numbers) <= _SHOWN else f"{shown} and {len(numbers) - _SHOWN} more"
 
 
-def _nearest_commands(ticks: list[int], got: Collected, dt_ns: int) -> list[int]:
-    """On a robot: the stamp of the target that answers each step, or the step's own where there is none.
+def _commands(starts: list[int], end: int, horizon: int, got: Collected, dt_ns: int) -> list[int]:
+    """On a robot: stamps of the targets that answer each decision, or of its steps where there are none.
 
-    The gate executes a decision when it comes, a little later than the policy stamped it; its clock may be a
-    little behind the policy's.
+    The gate executes a decision when it comes, a little later than the policy stamped it, on a clock that may
+    be a little behind the policy's; and the next step when the last one has had its time.
     """
     known = sorted(got.palm_targets.keys() & got.hand_targets.keys())
     found = []
-    for tick in ticks:
-        after = bisect_right(known, tick - dt_ns // 4)
-        near = after < len(known) and known[after] <= tick + 3 * dt_ns // 4
-        found.append(known[after] if near else tick)
+    for start, until in itertools.pairwise([*starts, end]):
+        first = bisect_right(known, start - dt_ns // 4)
+        answers = known[first : bisect_right(known, until - dt_ns // 4)][:horizon]
+        steps = [start + i * dt_ns for i in range(len(answers), horizon)]
+        found += [*answers, *steps]
     return found
 
 

@@ -102,8 +102,14 @@ def compose(
     engaged, difference = np.zeros(count, dtype=bool), np.full(count, np.nan)
     last = np.zeros(spec.size)
     targets = _starts(ticks, recorded)
+    commands = sorted(recorded.palm_targets.keys() & recorded.hand_targets.keys())
     for t, tick in enumerate(ticks):
         sent = _at(tick, recorded.palm_targets, recorded.hand_targets)
+        before = commands[bisect.bisect_left(commands, tick) - 1] if commands else tick
+        if (
+            t and ticks[t - 1] < before < tick
+        ):  # something that is not a step of the policy, as when it was late
+            targets = [(recorded.palm_targets[before], recorded.hand_targets[before])]
         best: tuple[float, FloatArray, FloatArray, bool] | None = None
         next_target: Target | None = None
         for target, row, residual, measured in itertools.product(

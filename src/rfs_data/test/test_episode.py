@@ -9,7 +9,8 @@ from rfs_core import robot
 from rfs_core.se3 import Pose
 from rfs_core.specs import ActionSpec, ObservationSpec, Part
 from rfs_core.tasks import grasp
-from rfs_data.episode import read_episode
+from rfs_data.collected import Collected
+from rfs_data.episode import _commands, read_episode
 from rfs_data.errors import BagError, Reason
 
 
@@ -249,3 +250,21 @@ def test_remarks_on_this_episode_are_kept_and_those_on_others_are_not(tmp_path):
 def test_an_episode_that_the_operator_threw_away_says_so(tmp_path):
     path = handmade.write(tmp_path, Script(marks=((3, "mine", "discard"),)), name="mine")
     assert read_episode(path).discarded
+
+
+@pytest.mark.parametrize(
+    ("commands_ms", "expected_ms"),
+    [
+        ([7, 57, 107, 157], [7, 57, 107, 157]),
+        ([42, 84, 135, 180], [42, 84, 135, 180]),  # each nearly a control step late
+        ([-5, 45, 95, 145], [-5, 45, 95, 145]),  # the gate's clock is behind the policy's
+        ([7, 57, 80, 107, 157], [7, 57, 107, 157]),  # it waited, and sent what keeps its target
+        ([60, 107, 157], [60, 50, 107, 157]),  # the next decision came before the second step of a late one
+        ([107, 157], [0, 50, 107, 157]),
+    ],
+)
+def test_on_a_robot_the_steps_of_a_decision_are_the_targets_between_it_and_the_next(commands_ms, expected_ms):
+    stamps = [ms * 1_000_000 for ms in commands_ms]
+    got = Collected(palm_targets=dict.fromkeys(stamps), hand_targets=dict.fromkeys(stamps))
+    found = _commands([0, 100_000_000], 200_000_000, 2, got, 50_000_000)
+    assert [stamp / 1e6 for stamp in found] == expected_ms

@@ -31,11 +31,14 @@ def measured_hand(at_ns: int) -> np.ndarray:
     return np.asarray(robot.HAND_OPEN) + 0.02 * (at_ns - START) / 1e9
 
 
-def played(used_ms: float) -> tuple[list[int], np.ndarray, np.ndarray, Recorded, GateRule]:
+def played(
+    used_ms: float, waited_before: int = -1
+) -> tuple[list[int], np.ndarray, np.ndarray, Recorded, GateRule]:
     """An episode as a gate with a timer executes it, with a leash that is always tight.
 
     Args:
         used_ms: age of the measured palm that the gate uses, ms; negative: stamped after the gate's step.
+        waited_before: step before which the gate had nothing to execute, and sent what keeps its target.
     """
     config = GateConfig(tick_source="timer", leash_position=0.0005)
     limits, bounds = config.step_limits(), config.residual_bounds().vector(SPEC)
@@ -55,6 +58,8 @@ def played(used_ms: float) -> tuple[list[int], np.ndarray, np.ndarray, Recorded,
             motion.begin_from(measured_palm(seen), measured_hand(seen))
             base.extend(a_b)
             policy.extend(a_r)
+        if step == waited_before:
+            palms[tick - 20 * MS], hands[tick - 20 * MS] = motion.keep(measured_palm(seen))
         past = [c for c in corrections if c[0] <= tick][-1:]
         held = Correction(*past[0]) if past and past[0][2] else None
         palms[tick], hands[tick] = motion.step(measured_palm(seen), held)
@@ -80,6 +85,13 @@ def test_on_a_robot_every_step_is_found_from_the_measured_states_around_it(used_
     assert found.engaged.tolist() == [3 <= step <= 7 for step in range(STEPS)]
     np.testing.assert_allclose(found.human[3:8, 0], [0.002, 0.003, 0.004, 0.005, 0.006], atol=1e-12)
     np.testing.assert_allclose(found.human[8:, 0], [0.00225, 0.0, 0.0, 0.0], atol=1e-12)  # bound / 4 a step
+
+
+def test_what_the_gate_sent_while_it_waited_is_no_step_and_the_next_one_goes_on_from_there():
+    ticks, base, policy, recorded, rule = played(0.0, waited_before=10)
+    assert len(recorded.palm_targets) == len(ticks) + 1
+    found = compose(ticks, base, policy, recorded, rule, SPEC)
+    assert (found.difference <= AGREEMENT).all(), found.difference
 
 
 def test_states_from_far_before_a_step_do_not_verify_it():
