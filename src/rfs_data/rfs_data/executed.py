@@ -106,9 +106,8 @@ def compose(
     for t, tick in enumerate(ticks):
         sent = _at(tick, recorded.palm_targets, recorded.hand_targets)
         before = commands[bisect.bisect_left(commands, tick) - 1] if commands else tick
-        if (
-            t and ticks[t - 1] < before < tick
-        ):  # something that is not a step of the policy, as when it was late
+        if t and ticks[t - 1] < before < tick:
+            # No step of the policy, as when it was late: the gate goes on from there all the same.
             targets = [(recorded.palm_targets[before], recorded.hand_targets[before])]
         best: tuple[float, FloatArray, FloatArray, bool] | None = None
         next_target: Target | None = None
