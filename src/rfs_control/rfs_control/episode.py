@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from rfs_control.episode_config import EpisodeConfig
 
 NS_PER_S = 1_000_000_000
+KEPT_WAITING_S = 1.0
+"""Longer without a look at the time (s; `EpisodeBatch.time`), and it was this process that stood still."""
 
 
 class Stage(enum.Enum):
@@ -141,6 +143,7 @@ class EpisodeBatch:
         """A person ended it with Ctrl-C."""
         self._dt_ns = round(config.control_dt * NS_PER_S)
         self._since_s = 0.0
+        self._looked_s = 0.0
         self._gate_was_armed = False
         self._holds_before = 0
         self._gate_said = (Gate.IDLE, "", 0)
@@ -330,7 +333,15 @@ class EpisodeBatch:
         return [*commands, Over()]
 
     def time(self, now_s: float) -> list[Command]:
-        """Called now and then: gives up on what takes too long."""
+        """Called several times a second: gives up on what takes too long.
+
+        Whoever was kept waiting itself does not know whether others were late: first it reads what has arrived
+        meanwhile.
+        """
+        was_kept_waiting = now_s - self._looked_s > KEPT_WAITING_S
+        self._looked_s = now_s
+        if was_kept_waiting:
+            return []
         waited = now_s - self._since_s
         if self.stage in (Stage.RESETTING, Stage.ARMING, Stage.STOPPING):
             if waited <= self.config.service_timeout_s:

@@ -206,10 +206,16 @@ def test_a_refused_service_ends_the_batch_with_its_sentence(answer, why):
     assert b.stopped == f"episode 0: {why}"
 
 
+def looked_until(b: EpisodeBatch, now: float) -> None:
+    """Five looks at the time, up to and including `now`; none of them finds anything wrong."""
+    for back in (0.8, 0.6, 0.4, 0.2, 0.0):
+        assert b.time(now - back) == []
+
+
 def test_a_silent_service_is_given_up_after_its_timeout():
     b = batch()
     b.start_batch(10.0)
-    assert b.time(12.0) == []  # 2 s are allowed
+    looked_until(b, 12.0)  # 2 s are allowed
     assert Stop() in b.time(12.1)
     assert "sim/reset did not answer within 2 s: is sim_node alive?" in b.stopped
 
@@ -219,11 +225,23 @@ def test_an_episode_that_stands_still_is_aborted():
     b.start_batch(0.0)
     run_until_running(b, now=10.0)
     b.reward(12.0, T_R + DT, 0.0)
-    assert b.time(15.0) == []  # 3 s after the last reward
+    looked_until(b, 15.0)  # 3 s after the last reward
     assert b.time(15.1) == [Announce(Phase.FINISHED), Stop()]
     assert "no new reward for 3 s after 1 control steps" in b.current.reason
+    looked_until(b, 17.0)
     assert b.time(17.2) == [Over()]  # nor does the gate answer
     assert b.exit_code == 1
+
+
+def test_a_manager_that_stood_still_itself_reads_what_has_arrived_before_it_gives_up():
+    b = batch()
+    b.start_batch(0.0)
+    run_until_running(b, now=10.0)
+    looked_until(b, 11.0)
+    assert b.time(60.0) == []  # 49 s without a look: rewards may be waiting to be read
+    b.reward(60.05, T_R + DT, 0.0)
+    looked_until(b, 63.05)
+    assert b.time(63.1) == [Announce(Phase.FINISHED), Stop()]  # and none since
 
 
 def test_ctrl_c_closes_the_running_episode_and_is_no_error():
