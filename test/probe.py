@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.qos import QoSProfile
 
 from rfs_ros.conversions import stamp_ns
-from rfs_ros.qos import LATCHED, RELIABLE
+from rfs_ros.qos import RELIABLE
 
 
 class Probe:
@@ -42,10 +43,10 @@ class Probe:
         self.node.destroy_node()
         rclpy.try_shutdown(context=self._context)
 
-    def listen(self, message_type: type, topic: str, latched: bool = False) -> list[Any]:
+    def listen(self, message_type: type, topic: str, qos: QoSProfile = RELIABLE) -> list[Any]:
         """The messages of a topic, growing while the test runs."""
         kept = self.messages.setdefault(topic, [])
-        self.node.create_subscription(message_type, topic, kept.append, LATCHED if latched else RELIABLE)
+        self.node.create_subscription(message_type, topic, kept.append, qos)
         return kept
 
     def publisher(self, message_type: type, topic: str) -> Any:

@@ -17,6 +17,7 @@ from rfs_data.episode import read_episode
 from rfs_drivers.emulated.spacemouse_device import EmulatedSpaceMouse, build_hidapi, environment
 from rfs_msgs.msg import Correction, EpisodeMark, EpisodeState
 from rfs_msgs.srv import FinishEpisode
+from rfs_ros.qos import LATCHED
 
 
 def launch(start, tmp_path, file="collect_corrections", environment=None, **arguments):
@@ -41,7 +42,7 @@ def test_an_unplugged_spacemouse_fades_marks_the_episode_and_is_opened_again(
     corrections = probe.listen(Correction, "correction/residual")
     marks = probe.listen(EpisodeMark, "episode/mark")
     targets = probe.listen(PoseStamped, "arm/target_pose")
-    states = probe.listen(EpisodeState, "episode/state", latched=True)
+    states = probe.listen(EpisodeState, "episode/state", LATCHED)
     deployment = launch(
         start,
         tmp_path,

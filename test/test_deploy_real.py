@@ -13,6 +13,7 @@ from std_srvs.srv import Trigger
 from rfs_drivers.emulated.fci_process import EmulatedFci
 from rfs_drivers.emulated.leap_bus_process import EmulatedLeapBus
 from rfs_msgs.srv import Confirm, ResetWorld
+from rfs_ros.qos import LATCHED
 
 PATIENCE_S = 240.0
 
@@ -41,7 +42,7 @@ def test_nothing_is_in_control_until_a_person_confirmed_and_nothing_returns_by_i
         )
         probe = Probe(ros_domain)
         parts = ("arm", "hand")
-        phases = {part: probe.listen(String, f"{part}/driver_phase", latched=True) for part in parts}
+        phases = {part: probe.listen(String, f"{part}/driver_phase", LATCHED) for part in parts}
         for part in parts:
             probe.wait_until(
                 lambda part=part: phase(phases[part]) == "ready", f"{part} connected", PATIENCE_S

@@ -15,6 +15,7 @@ from sensor_msgs.msg import JointState
 from rfs_msgs.msg import EpisodeState, PolicyAction, Reward, SafetyState
 from rfs_msgs.srv import StartEpisode
 from rfs_ros.conversions import stamp_ns
+from rfs_ros.qos import REWARDS
 from rfs_sim import episode_log
 
 MS = 1_000_000
@@ -105,7 +106,7 @@ def test_no_reward_is_lost_while_the_episode_manager_is_kept_waiting(
     """
     patient = tmp_path / "patient.yaml"
     patient.write_text("/**/sim_node:\n  ros__parameters: {lockstep_patience_s: 60.0}\n")
-    rewards = probe.listen(Reward, "reward")
+    rewards = probe.listen(Reward, "reward", REWARDS)
     deployment = deploy(checkpoint=gentle_checkpoint, episodes=1, params_file=patient)
     actions = probe.listen(PolicyAction, "policy/action")
     deployment.wait_for("all nodes are there")

@@ -158,7 +158,7 @@ class Robot:
             )
             for node, values in parameters.items()
         ]
-        self.safety = probe.listen(SafetyState, "safety/state", latched=True)
+        self.safety = probe.listen(SafetyState, "safety/state", LATCHED)
         self.phases: dict[str, list[str]] = {"arm": [], "hand": []}
         self.reasons: dict[str, list[str]] = {"arm": [], "hand": []}
         for device, heard in self.phases.items():

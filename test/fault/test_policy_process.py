@@ -35,7 +35,7 @@ class Operator:
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
-        self.safety = probe.listen(SafetyState, "safety/state", latched=True)
+        self.safety = probe.listen(SafetyState, "safety/state", LATCHED)
         self.arm = probe.listen(JointState, "arm/joint_states")
         self.episode = probe.node.create_publisher(EpisodeState, "episode/state", LATCHED)
         self.index = 0
