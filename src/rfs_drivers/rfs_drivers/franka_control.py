@@ -62,6 +62,8 @@ class Control:
         self._ladder = RecoveryLadder(config.reconnect_first, config.reconnect_longest)
         self._enabled = False
         self._recover: Future[str] | None = None
+        self.waits_for_a_person = False
+        """A user stop or a reflex was seen, and arm/recover has not succeeded since."""
         self.phase = Phase.DISCONNECTED
         self.reason = ""
         """Why there is a fault, in one line; empty where all is well."""
@@ -150,6 +152,7 @@ class Control:
 
     def _enter_fault(self, fault: Fault) -> None:
         self.reason = fault.reason
+        self.waits_for_a_person |= fault.cause in (Cause.USER_STOP, Cause.REFLEX)
         failed = self._ladder.next(self._clock(), False) is Step.GIVE_UP
         self.phase = Phase.FAILED if failed else Phase.FAULT
 
@@ -208,13 +211,15 @@ class Control:
             return
         self._ladder.cleared()
         self._become_ready()
+        self.waits_for_a_person = False
         try:
             self._read()
             if self.phase is Phase.READY and self._enabled:
                 self._begin()
-        finally:
-            if future is not None:
-                self._answer(future, "recovered: " + self.phase.value)
+        except VendorError as error:
+            self._fail(error.fault)
+        if future is not None:
+            self._answer(future, "recovered: " + self.phase.value)
 
     def _answer(self, future: Future[str], line: str) -> None:
         if self.phase in (Phase.FAULT, Phase.FAILED):
@@ -249,8 +254,8 @@ class Control:
             return
         if self.phase is not Phase.READY:
             raise DriverError(self.reason or "not connected to a robot")
-        self._enabled = True
         self._begin()
+        self._enabled = True  # not before: arm/recover shall not begin what an activation could not
         self._answer(future, "in control, holding")
 
     def _begin(self) -> None:
@@ -276,6 +281,7 @@ class Control:
     def recover(self, future: Future[str]) -> None:
         """Request: after a fault, clear it; answered when that is done."""
         if self.phase is Phase.READY or self.phase in _IN_CONTROL:
+            self.waits_for_a_person = False
             future.set_result("there is nothing to recover from")
             return
         if self.phase is not Phase.FAULT:

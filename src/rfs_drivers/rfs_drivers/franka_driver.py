@@ -159,6 +159,11 @@ class FrankaDriver:
         )
 
     @property
+    def waits_for_a_person(self) -> bool:
+        """A user stop or a reflex was seen, and arm/recover has not succeeded since."""
+        return self._control.waits_for_a_person
+
+    @property
     def library_cpu(self) -> float:
         """Processor time of the client library's control thread in this session, s."""
         return self._connection.library_cpu

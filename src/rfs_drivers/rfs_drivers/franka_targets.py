@@ -19,6 +19,8 @@ from rfs_core.se3 import Array, Pose
 from rfs_drivers.franka_config import FrankaConfig
 
 _SHORTEST_APPROACH_S = 0.02
+_GOES_ON_WITHIN_S = 1.0
+"""A stream of targets that was held for no longer than this goes on where it was."""
 
 
 class Setpoint(NamedTuple):
@@ -60,7 +62,9 @@ class TargetStream:
         identity = Pose(np.zeros((1, 3)), np.array([[1.0, 0.0, 0.0, 0.0]]))
         self._segment = _Segment.resting(identity, 0.0)
         self._holding = NO_TARGET_YET
+        self._goal = identity
         self._last_accepted: float | None = None
+        """When `_goal` came."""
 
     @property
     def holding(self) -> str:
@@ -86,6 +90,10 @@ class TargetStream:
     def offer(self, now: float, target: Pose, measured: Pose) -> str:
         """Take a target received at `now`, or say in one line why not.
 
+        The first one must be near the palm: the first of all, and the first after a hold unless it goes on
+        from a target of just now. (The gate's leash is longer than what a first target may be away: without
+        that, a short hold would end a motion for good.)
+
         Args:
             now: s.
             target: palm in the base frame, N = 1, unit quaternion.
@@ -102,7 +110,7 @@ class TargetStream:
         goal = Pose(clipped_position, quaternion)
         error = se3.pose_error(goal, measured)[0]
         distance, angle = float(np.linalg.norm(error[:3])), float(np.linalg.norm(error[3:]))
-        first = bool(self._holding)
+        first = bool(self._holding) and not self._goes_on(now, goal)
         most = (
             (config.first_position, config.first_rotation)
             if first
@@ -115,18 +123,26 @@ class TargetStream:
                 f"{most[0] * 1e3:.0f} mm and {most[1]:.2f} rad"
             )
         duration = config.command_period
-        if not first and self._last_accepted is not None:
+        if not self._holding and self._last_accepted is not None:
             interval = now - self._last_accepted
             self._intervals.append(interval)
             duration = min(max(interval, _SHORTEST_APPROACH_S), config.command_period)
         self._segment, slowed = _Segment.towards(
             self._segment.at(now).pose, goal, now, duration, config.max_linear_speed, config.max_angular_speed
         )
-        self._last_accepted = now
+        self._goal, self._last_accepted = goal, now
         self._holding = ""
         self.counters.accepted += 1
         self.counters.clipped += clipped or slowed
         return ""
+
+    def _goes_on(self, now: float, goal: Pose) -> bool:
+        """Whether a target is a step from the last one, and that one is not old."""
+        if self.age(now) > _GOES_ON_WITHIN_S:
+            return False
+        step = se3.pose_error(goal, self._goal)[0]
+        near = float(np.linalg.norm(step[:3])) <= self._config.first_position
+        return near and float(np.linalg.norm(step[3:])) <= self._config.first_rotation
 
     def sample(self, now: float, state_age: float, measured: Pose) -> Setpoint:
         """The setpoint at `now`; begins to hold when targets or states are too old.

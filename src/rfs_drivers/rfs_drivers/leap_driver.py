@@ -126,22 +126,39 @@ class LeapDriver:
             return "already holding"
         if self._phase is not Phase.READY or self._bus is None:
             raise DriverError(f"the hand is {self._phase.value}: {self._reason or 'connect first'}")
-        self._begin(self._bus, np.ones(16, dtype=bool))
+        try:
+            self._begin(self._bus, np.ones(16, dtype=bool))
+        except DriverError:
+            # Some servos may have torque already.
+            self._take_torque_off(self._bus)
+            raise
         self._enabled = True
         return "torque is on: the hand holds where it is"
 
     def disable(self) -> str:
         """Torque off: the fingers go limp."""
         self._enabled = False
-        if self._bus is not None:
-            try:
-                self._setup.torque_off(self._bus)
-            except DriverError as error:
-                self._fault(f"torque could not be taken off: {error}")
-                return self._reason
+        if self._bus is None:
+            lost = self._phase is Phase.FAULT
+            return (
+                "the hand is not connected: its torque stays as it is until hand/recover takes it off"
+                if lost
+                else "torque is off"
+            )
+        if not self._take_torque_off(self._bus):
+            return self._reason
         if self._phase in _IN_CONTROL:
             self._phase, self._reason = Phase.READY, ""
         return "torque is off"
+
+    def _take_torque_off(self, bus: Bus) -> bool:
+        """Whether every servo has confirmed; a fault where one did not."""
+        try:
+            self._setup.torque_off(bus)
+        except DriverError as error:
+            self._fault(f"torque could not be taken off: {error}")
+            return False
+        return True
 
     def recover(self) -> str:
         """After a fault: restart servos in error, set all up again, and hold if torque was on before.
@@ -154,6 +171,7 @@ class LeapDriver:
         if self._bus is None:
             raise DriverError(f"not yet: {self._reason}")
         bus = self._bus
+        settings: dict[int, bytes] = {}
         try:
             self._setup.require_all(bus)
             settings = self._setup.settings(bus, MOTORS)
@@ -176,19 +194,37 @@ class LeapDriver:
                 expired = xl330.WATCHDOG_EXPIRED
                 stopped = [j for j in JOINTS if value_of(settings, j, xl330.BUS_WATCHDOG) == expired]
                 self._begin(bus, np.array([joint in off or joint in stopped for joint in JOINTS]))
+            else:
+                self._setup.torque_off(bus)
         except BusError as error:
             if error.kind is Kind.UNPLUGGED:
                 self._lose_port(error)
+            else:
+                self._watch_again(bus, settings)
             raise DriverError(f"not recovered: {error}") from error
+        except DriverError:
+            self._watch_again(bus, settings)
+            raise
         self._forget_failures()
         if not self._enabled:
             self._phase, self._reason = Phase.READY, ""
         restarted = f", restarted {names_of(broken)}" if broken else ""
         return f"recovered{restarted}: the hand is {self._phase.value}"
 
+    def _watch_again(self, bus: Bus, settings: Mapping[int, bytes]) -> None:
+        """Bus watchdogs as they were, of servos that had torque: recovery has switched them off."""
+        watched = [joint.motor for joint in JOINTS if settings and value_of(settings, joint, TORQUE)]
+        try:
+            if watched:
+                self._setup.write_all_sure(
+                    bus, xl330.BUS_WATCHDOG, dict.fromkeys(watched, self._watchdog_steps)
+                )
+        except DriverError as error:
+            self._log("error", f"servos may be without their bus watchdog: {error}")
+
     def close(self) -> None:
         """Torque off and port closed; a hand that does not answer is left to its own watchdog."""
-        if self._bus is not None and self._enabled:
+        if self._bus is not None and self._phase is not Phase.READY:
             self.disable()
         self._disconnect()
         self._phase, self._reason = Phase.DISCONNECTED, ""
@@ -377,11 +413,14 @@ class LeapDriver:
         goal = dict(zip(MOTORS, leap_table.ticks(self._stream.goal), strict=True))
         self._setup.write_all_sure(bus, xl330.GOAL_POSITION, goal)
         self._setup.write_all_sure(bus, TORQUE, dict.fromkeys(MOTORS, 1))
-        steps = round(self._config.bus_watchdog / xl330.WATCHDOG_UNIT_S)
-        self._setup.write_all_sure(bus, xl330.BUS_WATCHDOG, dict.fromkeys(MOTORS, steps))
+        self._setup.write_all_sure(bus, xl330.BUS_WATCHDOG, dict.fromkeys(MOTORS, self._watchdog_steps))
         # What it took to get here is not part of the soft start.
         self._stream.begin(self._stream.goal, self._clock())
         self._phase, self._reason = Phase.HOLDING, ""
+
+    @property
+    def _watchdog_steps(self) -> int:
+        return round(self._config.bus_watchdog / xl330.WATCHDOG_UNIT_S)
 
     # ---- what others see -------------------------------------------------------------------------------
 

@@ -159,6 +159,30 @@ def test_control_that_the_robot_has_ended_is_a_fault_and_does_not_come_back_by_i
     assert bench.ask(bench.control.recover).result(0) == "recovered: holding"
 
 
+def test_recovery_after_a_failed_activation_does_not_begin_control(bench: Bench) -> None:
+    bench.connection.refuses = Fault(Cause.REFUSED, "command not possible in the current mode")
+    asked = bench.ask(bench.control.enable)
+    assert isinstance(asked.exception(0), VendorError)
+    assert bench.control.phase is Phase.FAULT
+    bench.connection.refuses = None
+    assert bench.ask(bench.control.recover).result(0) == "recovered: ready"
+    bench.cycle()
+    assert (bench.control.phase, bench.connection.in_session) == (Phase.READY, False)
+
+
+def test_a_recovery_after_which_control_does_not_begin_has_failed(bench: Bench) -> None:
+    assert bench.ask(bench.control.enable).result(0) == "in control, holding"
+    bench.connection.in_control = False
+    bench.connection.mode, bench.connection.errors = "Reflex", ("cartesian_reflex",)
+    bench.cycle()
+    assert bench.control.phase is Phase.FAULT
+    bench.connection.refuses = REFLEX
+    asked = bench.ask(bench.control.recover)
+    with pytest.raises(DriverError, match="reflex"):
+        asked.result(0)
+    assert bench.control.phase is Phase.FAULT
+
+
 def test_a_user_stop_that_is_pressed_refuses_recovery_and_does_not_remember_it(bench: Bench) -> None:
     bench.ask(bench.control.enable)
     bench.connection.in_control = False
@@ -171,6 +195,20 @@ def test_a_user_stop_that_is_pressed_refuses_recovery_and_does_not_remember_it(b
     for _ in range(50):
         bench.cycle()
     assert bench.control.phase is Phase.FAULT
+
+
+def test_after_a_user_stop_a_person_is_waited_for_even_where_control_was_off(bench: Bench) -> None:
+    bench.connection.mode = "UserStopped"
+    bench.cycle()
+    assert (bench.control.phase, bench.control.waits_for_a_person) == (Phase.FAULT, True)
+    with pytest.raises(DriverError, match="still pressed"):
+        bench.ask(bench.control.recover).result(0)
+    bench.connection.mode = "Idle"
+    bench.cycle()
+    bench.cycle()
+    assert (bench.control.phase, bench.control.waits_for_a_person) == (Phase.READY, True)
+    assert bench.ask(bench.control.recover).result(0) == "there is nothing to recover from"
+    assert not bench.control.waits_for_a_person
 
 
 def test_after_a_joint_motion_control_is_as_it_was_before(bench: Bench) -> None:

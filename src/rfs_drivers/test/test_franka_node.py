@@ -393,6 +393,21 @@ def test_autostart_finds_a_robot_that_comes_later(robot: EmulatedFci) -> None:
         desk.close()
 
 
+def test_releasing_the_user_stop_does_not_start_a_node_that_starts_by_itself(robot: EmulatedFci) -> None:
+    robot("user_stop", pressed=True)
+    desk = Desk(robot.address, autostart=True)
+    try:
+        desk.until(lambda: bool(desk.phases) and desk.phases[-1] == "fault", "the fault")
+        robot("user_stop", pressed=False)
+        desk.until(lambda: desk.phases[-1] == "ready", "the end of the fault")
+        desk.until(lambda: "does not start by itself" in desk.messages[-1], "the next attempt")
+        assert "holding" not in desk.phases
+        assert desk.trigger("arm/recover").success
+        desk.until(lambda: desk.phases[-1] == "holding", "control")
+    finally:
+        desk.close()
+
+
 def test_a_killed_driver_leaves_a_robot_that_stands_and_says_so(robot: EmulatedFci, desk: Desk) -> None:
     """The robot's own watchdog: without commands it stops, and the next driver finds it in reflex."""
     desk.start()

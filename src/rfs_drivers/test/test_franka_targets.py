@@ -149,6 +149,25 @@ def test_a_hold_ends_with_a_target_near_the_palm_only() -> None:
     assert targets.sample(1.5, 0.0, pose(x=0.02)).holding == ""
 
 
+def test_after_a_short_hold_targets_at_the_end_of_the_gates_leash_are_followed_on() -> None:
+    targets = stream()
+    assert targets.offer(1.0, pose(x=0.04), pose()) == ""
+    assert targets.offer(1.1, pose(x=0.06), pose(x=0.005)) == ""
+    assert "robot state is 120 ms old" in targets.sample(1.15, 0.12, pose(x=0.005)).holding
+    # 65 mm from the palm: more than a first target may be, but 10 mm from the last one.
+    assert targets.offer(1.2, pose(x=0.07), pose(x=0.005)) == ""
+    assert targets.sample(1.2, 0.0, pose(x=0.005)).holding == ""
+
+
+def test_after_a_long_hold_or_from_another_place_a_target_is_a_first_one_again() -> None:
+    targets = stream()
+    targets.offer(1.0, pose(x=0.04), pose())
+    targets.offer(1.1, pose(x=0.06), pose())
+    assert targets.sample(1.15, 0.12, pose()).holding
+    assert "first target is 60 mm" in targets.offer(1.2, pose(x=-0.06), pose())  # 120 mm from the last one
+    assert "first target is 60 mm" in targets.offer(2.101, pose(x=0.06), pose())  # 1.001 s after it
+
+
 @pytest.mark.parametrize(
     ("target", "expected"),
     [

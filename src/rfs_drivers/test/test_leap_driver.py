@@ -393,3 +393,72 @@ def test_where_a_servo_is_silent_the_others_go_limp_and_it_is_named() -> None:
     assert torque == {**dict.fromkeys(ALL, 0), 13: 1}
     watchdogs = dict(zip(ALL, bench.registers(xl330.BUS_WATCHDOG), strict=True))
     assert {watchdogs[motor] for motor in ALL if motor != 13} == {0}  # they were told that this is the end
+
+
+# Torque is on only where the driver says so ----------------------------------------------------------------
+
+
+def test_torque_that_comes_on_for_some_servos_only_goes_off_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.driver.connect()
+    write = bench.bus.write_all
+
+    def supply_dips(register: xl330.Register, values: dict[int, int]) -> None:
+        write(register, values)
+        if register is xl330.TORQUE_ENABLE and 1 in values.values():
+            bench.bus.servos.servo(3).reboot(bench.bus.now, 0.001)
+
+    monkeypatch.setattr(bench.bus, "write_all", supply_dips)
+    with pytest.raises(DriverError, match=r"if_dip \(motor 3\) did not take torque enable"):
+        bench.driver.enable()
+    assert bench.phase is Phase.READY
+    assert bench.registers(xl330.TORQUE_ENABLE) == [0] * 16
+
+
+def test_torque_that_could_not_be_taken_off_goes_off_with_recovery() -> None:
+    bench = Bench().start()
+    for servo in bench.bus.servos.servos.values():
+        servo.present = False
+    assert "torque could not be taken off" in bench.driver.disable()
+    assert bench.phase is Phase.FAULT
+    for servo in bench.bus.servos.servos.values():
+        servo.present = True
+    assert bench.registers(xl330.TORQUE_ENABLE) == [1] * 16
+    assert bench.driver.recover() == "recovered: the hand is ready"
+    assert bench.registers(xl330.TORQUE_ENABLE) == [0] * 16
+    assert bench.registers(xl330.BUS_WATCHDOG) == [0] * 16
+
+
+def test_a_hand_that_was_unplugged_when_it_was_switched_off_is_not_said_to_be_limp() -> None:
+    bench = Bench().start()
+    bench.bus.unplugged = True
+    bench.run(0.1)
+    assert "its torque stays as it is" in bench.driver.disable()
+    bench.bus.unplugged = False
+    bench.run(2.0)
+    assert bench.registers(xl330.TORQUE_ENABLE) == [1] * 16
+    bench.driver.close()
+    assert bench.registers(xl330.TORQUE_ENABLE) == [0] * 16
+
+
+def test_the_end_takes_torque_off_where_switching_off_had_failed() -> None:
+    bench = Bench().start()
+    bench.bus.damaged_in = 1  # every answer
+    assert "torque could not be taken off" in bench.driver.disable()
+    bench.bus.damaged_in = 0
+    bench.driver.close()
+    assert bench.registers(xl330.TORQUE_ENABLE) == [0] * 16
+
+
+def test_a_refused_recovery_leaves_the_watchdogs_of_the_others_on() -> None:
+    bench = Bench().start()
+    bench.bus.servos.servo(2).overloaded = True
+    bench.run(0.5, 0.5)
+    before = bench.registers(xl330.BUS_WATCHDOG)
+    assert min(before) > 0
+    with pytest.raises(DriverError, match="overload again after a restart"):
+        bench.driver.recover()
+    # Motor 2 has restarted: no torque, no watchdog.
+    assert bench.registers(xl330.TORQUE_ENABLE) == [0 if motor == 2 else 1 for motor in ALL]
+    watched = bench.registers(xl330.BUS_WATCHDOG)
+    assert [steps for motor, steps in zip(ALL, watched, strict=True) if motor != 2] == before[1:]

@@ -41,6 +41,7 @@ from rfs_ros.run import exit_with, run_node
 
 _ANSWER_S = 12.0
 """Longest wait for the driver's answer to a transition or service: several watched calls in a row."""
+_WAITS = "does not start by itself after a user stop or a reflex: call arm/recover"
 
 
 class FrankaNode(DriverNode[FrankaConfig, FrankaDriver]):
@@ -57,6 +58,7 @@ class FrankaNode(DriverNode[FrankaConfig, FrankaDriver]):
         self._robot_time: RobotTime | None = None
         """Where the robot's clock is the one that all follow."""
         self._cpu = (time.process_time(), 0.0)
+        self._said_that_it_waits = False
 
         self._joint_states = self.create_publisher(JointState, "arm/joint_states", STATES)
         self._current_pose = self.create_publisher(PoseStamped, "arm/current_pose", STATES)
@@ -85,6 +87,14 @@ class FrankaNode(DriverNode[FrankaConfig, FrankaDriver]):
         """A wrong configuration, or a robot that this driver cannot talk to."""
         return super().is_final(error) or (isinstance(error, VendorError) and error.fault.cause in FATAL)
 
+    def may_start(self) -> bool:
+        """Not after a user stop or a reflex: releasing the stop shall not start anything."""
+        waits = self._driver is not None and self._driver.waits_for_a_person
+        if waits and not self._said_that_it_waits:
+            self.get_logger().warning(_WAITS)
+        self._said_that_it_waits = waits
+        return not waits
+
     def begin(self, driver: FrankaDriver) -> str:
         """Begin impedance control, holding where the arm is."""
         return _answer(driver.enable())
@@ -104,7 +114,8 @@ class FrankaNode(DriverNode[FrankaConfig, FrankaDriver]):
     def report(self, driver: FrankaDriver) -> tuple[bytes, str, dict[str, str]]:
         """From the driver's status."""
         status = driver.status
-        return _level(status), status.reason or status.phase.value, _values(status)
+        idle = _WAITS if self._said_that_it_waits and status.phase is Phase.READY else status.phase.value
+        return _level(status), status.reason or idle, _values(status)
 
     def address(self, config: FrankaConfig) -> dict[str, str]:
         """Of the robot."""
