@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from rfs_learning.benchmark import figures, table
+from rfs_learning.benchmark import cli, figures, table
 from rfs_learning.benchmark.html_report import html_report
 from rfs_learning.benchmark.markdown import markdown, missing
 from rfs_learning.benchmark.settings import (
@@ -160,6 +160,47 @@ def test_published_results_make_the_same_table(tmp_path):
     (cells / "stack-rfs-seed_0.json").write_bytes(made.read_bytes())
     (tmp_path / "results" / "other.json").write_text('{"config": 1}')
     assert markdown(table.load(tmp_path / "results")) == markdown(table.load(tmp_path / "runs"))
+
+
+def published(out, folder):
+    """Contents by name after `--report-only --out OUT --publish FOLDER`."""
+    arguments = ["--report-only", "--no-figures", "--out", str(out), "--publish", str(folder)]
+    assert cli.run(cli.parser().parse_args(arguments)) == 0
+    return {path.name: path.read_bytes() for path in (folder / "cells").iterdir()}
+
+
+def test_publishing_what_was_published_keeps_every_result_and_its_name(tmp_path):
+    write(tmp_path / "runs", "stack", "rfs", won=99)
+    write(tmp_path / "runs", "stack", "base", won=6, budget=1)
+    first = published(tmp_path / "runs", tmp_path / "one")
+    assert set(first) == {"stack-rfs-b400.json", "stack-base-b1.json"}
+    assert published(tmp_path / "one", tmp_path / "one") == first
+    assert published(tmp_path / "one", tmp_path / "two") == first
+
+
+def test_publishing_removes_what_is_no_longer_a_result_when_the_new_is_written(tmp_path, monkeypatch):
+    write(tmp_path / "runs", "stack", "rfs", won=99)
+    cells = tmp_path / "one" / "cells"
+    cells.mkdir(parents=True)
+    (cells / "pour-rfs-b400.json").write_text("{}")
+
+    def full(path, content):
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(cli, "write_atomic", full)
+        with pytest.raises(OSError, match="no space"):
+            cli.publish(table.load(tmp_path / "runs"), tmp_path, tmp_path / "one")
+    assert (cells / "pour-rfs-b400.json").exists()
+    assert set(published(tmp_path / "runs", tmp_path / "one")) == {"stack-rfs-b400.json"}
+
+
+def test_two_results_of_one_name_are_not_published_over_each_other(tmp_path):
+    write(tmp_path / "runs" / "a", "stack", "rfs", won=99)
+    write(tmp_path / "runs" / "b", "stack", "rfs", won=98)
+    with pytest.raises(BenchmarkError, match=r"a/stack/.* and .*b/stack/.* as stack-rfs-b400.json: name an"):
+        published(tmp_path / "runs", tmp_path / "one")
+    assert not (tmp_path / "one").exists()
 
 
 def test_diagnostics_and_disturbances_are_rows_of_their_own(tmp_path):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -157,11 +156,28 @@ def write_report(cells: Path, folder: Path, pictures: bool) -> list[table.Result
 
 
 def publish(results: Sequence[table.Result], report: Path, folder: Path) -> None:
-    """Copy what is small: each cell's result and the report without videos."""
-    shutil.rmtree(folder / "cells", ignore_errors=True)
+    """Copy what is small: each cell's result and the report without videos.
+
+    What was published there before and is not among the results is removed, once all of them are written: the
+    results may lie in that very folder.
+
+    Raises:
+        BenchmarkError: two results would have the same name there.
+    """
+    cells: dict[str, bytes] = {}
+    read_from: dict[str, Path] = {}
     for r in results:
-        name = f"{r.task}-{r.method}-{r.path.parent.name}.json"
-        write_atomic(folder / "cells" / name, r.path.read_bytes())
+        if r.published_name in cells:
+            raise BenchmarkError(
+                f"{read_from[r.published_name]} and {r.path} would both be published as {r.published_name}: "
+                "name an --out that has only one of them"
+            )
+        cells[r.published_name], read_from[r.published_name] = r.path.read_bytes(), r.path
+    for name, content in cells.items():
+        write_atomic(folder / "cells" / name, content)
+    for path in (folder / "cells").glob("*.json"):
+        if path.name not in cells:
+            path.unlink()
     for path in sorted(report.iterdir()):
         if path.suffix in (".md", ".csv", ".png"):
             write_atomic(folder / path.name, path.read_bytes())

@@ -16,6 +16,9 @@ from rfs_learning.statistics import wilson_interval
 RELEVANT = ("base", "noise", "residual", "rfs")
 """Methods that the paper's table has as well."""
 
+_RESULT = "result.json"
+"""In the folder of a cell; published, a result has the name of its cell."""
+
 _SWITCH_COLUMNS = ("residual_off", "noise_off", "noise_zero", "base_normal", "base_zero")
 
 
@@ -56,6 +59,13 @@ class Result:
         """Of the final evaluation."""
         return float(self.data["evaluation"]["success_rate"])
 
+    @property
+    def published_name(self) -> str:
+        """Of its file among published results; one that was published keeps its name."""
+        if self.path.name != _RESULT:
+            return self.path.name
+        return f"{self.task}-{self.method}-{self.path.parent.name}.json"
+
     def diagnostic(self, name: str) -> dict[str, Any] | None:
         """Figures by name; None where they were not measured."""
         found = self.data["diagnostics"].get(name)
@@ -66,7 +76,7 @@ def load(folder: Path) -> list[Result]:
     """All results under a folder of cells, or of published results, in the order of the table."""
     results = []
     for path in sorted(folder.rglob("*.json")):
-        if path.name == "result.json" or path.parent.name == "cells":
+        if path.name == _RESULT or path.parent.name == "cells":
             data = read_json(path)
             if {"config", "evaluation"} <= set(data):
                 results.append(Result(path, data))
