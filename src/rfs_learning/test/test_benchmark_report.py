@@ -119,6 +119,18 @@ def test_methods_are_compared_at_the_budget_of_rfs_and_more_is_told_apart(tmp_pa
     assert line.endswith("| 0.700 | 0.990 | 0 |")
 
 
+def test_the_base_policy_has_no_budget_so_all_its_seeds_count(tmp_path):
+    for seed, won, budget in ((0, 40, 400), (1, 50, 400), (2, 90, 500)):
+        write(tmp_path, "stack", "base", seed=seed, won=won, budget=budget)
+    write(tmp_path, "stack", "rfs", won=99, budget=400)
+    results = table.load(tmp_path)
+    compared = table.at_equal_budget(table.groups(results))
+    assert compared[("stack", "base")].seeds == [0, 1, 2]
+    assert compared[("stack", "base")].mean == pytest.approx(0.6)  # (.4 + .5 + .9) / 3
+    assert "stack base: seed" not in "\n".join(missing(results))
+    assert table.longer_table(table.groups(results)) == []
+
+
 def test_a_longer_training_is_compared_with_the_same_seed(tmp_path):
     write(tmp_path, "stack", "rfs", won=90)
     write(tmp_path, "stack", "rfs", seed=1, won=50)
@@ -210,8 +222,21 @@ def test_diagnostics_and_disturbances_are_rows_of_their_own(tmp_path):
     assert table.diagnostics_table(results)[2].startswith("| stack rfs 0, 400 | 0.990 | 0.250 | - |")
     head, _, line = table.disturbance_table(results)
     assert head == "| cell | x 2 | x 10 | x 1 (final evaluation) |"  # by size, not by spelling
-    assert line == "| stack rfs 0 | 0.875 | 0.500 | 0.990 |"
+    assert line == "| stack rfs 0, 400 | 0.875 | 0.500 | 0.990 |"
     assert "multiplied. 100 episodes each, of the final evaluation's seed." in markdown(results)
+
+
+def test_rows_of_one_method_and_seed_are_told_apart_by_their_budget(tmp_path):
+    for budget, rate in ((400, 0.5), (1200, 0.75)):
+        path = write(tmp_path, "grasp", "noise", budget=budget, diagnostics={"disturbance/2": 0.5})
+        result = json.loads(path.read_text())
+        result["evaluation"]["objects"] = {"ball": {"success_rate": rate}, "box": {"success_rate": 1.0}}
+        path.write_text(json.dumps(result))
+    results = table.load(tmp_path)
+    lines = table.object_table(results)
+    assert lines[3:] == ["| noise 0, 400 | 0.500 | 1.000 |", "| noise 0, 1,200 | 0.750 | 1.000 |"]
+    lines = table.disturbance_table(results)
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| grasp noise 0, 400", "| grasp noise 0, 1,200"]
 
 
 def test_pictures_are_drawn_of_what_there_is(tmp_path):

@@ -46,8 +46,13 @@ class Result:
 
     @property
     def budget(self) -> int:
-        """Control steps that were asked for."""
-        return int(self.data["config"]["budget"])
+        """Control steps that were asked for; 0 for the base policy, which is not trained."""
+        return int(self.data["config"]["budget"]) if self.method != "base" else 0
+
+    @property
+    def label(self) -> str:
+        """Method, seed and budget: what tells it from the other results of its task."""
+        return f"{self.method} {self.seed}" + (f", {self.budget:,}" if self.budget else "")
 
     @property
     def evaluation(self) -> dict[str, Any]:
@@ -139,7 +144,7 @@ def first_budget(found: Sequence[Group]) -> dict[str, int]:
 def at_equal_budget(found: Sequence[Group]) -> dict[tuple[str, str], Group]:
     """By task and method, what is compared; the base policy has no budget."""
     budgets = first_budget(found)
-    return {(g.task, g.method): g for g in found if g.method == "base" or g.budget == budgets[g.task]}
+    return {(g.task, g.method): g for g in found if g.budget in (0, budgets[g.task])}
 
 
 def _rate(value: float | None) -> str:
@@ -182,7 +187,7 @@ def success_table(found: Sequence[Group]) -> list[str]:
 def longer_table(found: Sequence[Group]) -> list[str]:
     """Markdown: what has more than the equal budget, beside the same seeds with it; [] where nothing has."""
     budgets = first_budget(found)
-    longer = [g for g in found if g.method != "base" and g.budget > budgets[g.task]]
+    longer = [g for g in found if g.budget > budgets[g.task]]
     if not longer:
         return []
     compared = at_equal_budget(found)
@@ -223,7 +228,7 @@ def diagnostics_table(results: Sequence[Result]) -> list[str]:
         switched = [r.diagnostic(f"switch/{name}") for name in _SWITCH_COLUMNS]
         full = r.evaluation
         cells = [
-            f"{r.task} {r.method} {r.seed}" + (f", {r.budget:,}" if r.method != "base" else ""),
+            f"{r.task} {r.label}",
             _rate(r.success),
             *(_rate(s["success_rate"] if s else None) for s in switched),
             f"{full['a0_norm']:.2f}",
@@ -249,7 +254,7 @@ def disturbance_table(results: Sequence[Result]) -> list[str]:
     for r in results:
         if any(r.diagnostic(name) for name in names):
             rates = [(r.diagnostic(name) or {}).get("success_rate") for name in names]
-            lines.append(_line([f"{r.task} {r.method} {r.seed}", *map(_rate, rates), _rate(r.success)]))
+            lines.append(_line([f"{r.task} {r.label}", *map(_rate, rates), _rate(r.success)]))
     return lines
 
 
@@ -263,7 +268,7 @@ def object_table(results: Sequence[Result]) -> list[str]:
         lines += ["", _line([task, *names]), _line(["---"] * (len(names) + 1))]
         for r in rows:
             rates = [r.evaluation["objects"].get(name, {}).get("success_rate") for name in names]
-            lines.append(_line([f"{r.method} {r.seed}", *map(_rate, rates)]))
+            lines.append(_line([r.label, *map(_rate, rates)]))
     return lines
 
 
@@ -286,7 +291,7 @@ def to_csv(results: Iterable[Result]) -> str:
             "task": r.task,
             "method": r.method,
             "seed": r.seed,
-            "budget": r.budget if r.method != "base" else 0,
+            "budget": r.budget,
             "steps": r.data["steps"],
             "best_step": r.data["best_step"],
             "success": round(r.success, 4),
