@@ -1,5 +1,6 @@
 """Recorded episodes through a policy: errors, agreement, Q and what the gate would do, by hand."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,47 @@ def test_a_saved_critic_answers_as_the_trained_one_in_units_of_the_reward(tmp_pa
     container.write(tmp_path / "other.safetensors", {"kind": "x"}, {"a": torch.zeros(1)})
     with pytest.raises(RfsError, match=r"needs 'offline_critic': give RUN_DIR/critic.safetensors"):
         SavedCritic(tmp_path / "other.safetensors")
+
+
+def steered():
+    """A checkpoint with a head whose normaliser is not that of the recorded observations."""
+    torch.manual_seed(2)
+    td3 = td3bc.make(Td3BcConfig(actor_width=8, critic_width=8), recorded(CHECKPOINT), CHECKPOINT)
+    td3.actor.observation_normalizer.mean.fill_(1.0)
+    td3.actor.observation_normalizer.std.fill_(2.0)
+    return td3.checkpoint(CHECKPOINT, name="steered")
+
+
+def test_a_critic_trained_from_a_head_is_saved_with_that_heads_normaliser(tmp_path):
+    data, start = recorded(CHECKPOINT), steered()
+    torch.manual_seed(1)
+    td3 = td3bc.make(Td3BcConfig(actor_width=8, critic_width=8), data, start)
+    td3.save_critic(tmp_path / "critic.safetensors")
+    saved = SavedCritic(tmp_path / "critic.safetensors")
+    # The head sees (s - 1) / 2; the action stands beside it normalised by the flow, nothing is timed.
+    seen = torch.from_numpy(data.seen[data.at])
+    action = (torch.from_numpy(data.executed) - td3.replay.mean) / td3.replay.std
+    q = td3.critic(torch.cat([(seen - 1) / 2, action.flatten(1)], dim=1))
+    wanted = q.amin(0).detach().numpy() / td3.replay.reward_scale
+    ours = saved.q(data.seen[data.at], data.a_b, data.executed, data.elapsed)
+    np.testing.assert_allclose(ours, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_critic_of_another_format_task_or_spec_is_refused(tmp_path):
+    path = tmp_path / "critic.safetensors"
+    td3 = td3bc.make(Td3BcConfig(actor_width=8, critic_width=8), recorded(CHECKPOINT), CHECKPOINT)
+    td3.save_critic(path)
+    saved = SavedCritic(path)
+    saved.require_fits(CHECKPOINT.header)
+    with pytest.raises(RfsError, match=r"is of task 'point', the policy of 'pour': give the critic"):
+        saved.require_fits(dataclasses.replace(CHECKPOINT.header, task="pour"))
+    longer = dataclasses.replace(CHECKPOINT.header.action_spec, horizon=3)
+    with pytest.raises(RfsError, match=r"action of .* and the policy .*horizon"):
+        saved.require_fits(dataclasses.replace(CHECKPOINT.header, action_spec=longer))
+    header, tensors = container.read(path)
+    container.write(path, {**header, "format_version": 1}, tensors)
+    with pytest.raises(RfsError, match=r"format_version 1, this program reads 2: .* resume:=true"):
+        SavedCritic(path)
 
 
 def test_a_picture_is_drawn_with_and_without_a_critic(tmp_path):

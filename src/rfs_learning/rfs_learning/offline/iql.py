@@ -138,7 +138,7 @@ class Iql:
     def save_critic(self, path: Path) -> None:
         """Write the critics, for those who look at episodes."""
         config = self.config
-        saved_critic.save(path, self.critic, "composed", self._timed, config.gamma, self.replay)
+        saved_critic.save(path, self.critic, "composed", self._timed, config.gamma, self.replay, self.actor)
 
     def facts(self) -> list[str]:
         """Where a_0 is from."""

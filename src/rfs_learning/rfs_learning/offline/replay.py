@@ -148,6 +148,8 @@ class Replay:
         self.flow = FlowBase.from_checkpoint(base_of(base))
         self.frozen = FrozenPush(self.flow)
         self.layout = layout
+        self.task, self.action_spec = data.task, data.action_spec
+        self.observation_spec = data.observation_spec
         policy = Policy.from_checkpoint(base_of(base))
         blocks = [data.seen[i : i + _CHUNK] for i in range(0, len(data.seen), _CHUNK)]
         self.seen = torch.from_numpy(np.concatenate([policy.encode(block) for block in blocks]))

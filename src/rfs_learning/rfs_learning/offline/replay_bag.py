@@ -259,6 +259,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         policy = Policy.load(arguments.checkpoint)
         critic = SavedCritic(arguments.critic) if arguments.critic else None
+        if critic is not None:
+            critic.require_fits(policy.header)
         played, left = [], []
         for path in bags_in(arguments.bags):
             try:

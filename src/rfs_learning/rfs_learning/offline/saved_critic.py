@@ -10,22 +10,44 @@ import torch
 from numpy.typing import NDArray
 
 from rfs_core.errors import RfsError
+from rfs_core.specs import ActionSpec, ObservationSpec, require_same
 from rfs_learning import container
+from rfs_learning.checkpoint import CheckpointHeader
 from rfs_learning.critic import INPUTS, CriticEnsemble, critic_input
 from rfs_learning.normalizer import Normalizer
 from rfs_learning.offline.replay import Replay
+from rfs_learning.steering import SteeringHead
 
 FILE = "critic.safetensors"
 _KIND = "offline_critic"
-_CLIP = 5.0
+_FORMAT_VERSION = 2
+"""1 had another normaliser than the critic was trained with, where training started at a head."""
 
 
-def save(path: Path, critic: CriticEnsemble, what: str, timed: bool, gamma: float, replay: Replay) -> None:
-    """Write a critic with all that is needed to ask it."""
+def save(
+    path: Path,
+    critic: CriticEnsemble,
+    what: str,
+    timed: bool,
+    gamma: float,
+    replay: Replay,
+    actor: SteeringHead,
+) -> None:
+    """Write a critic with all that is needed to ask it.
+
+    Args:
+        what: One of `rfs_learning.critic.INPUTS`.
+        timed: Whether it sees the elapsed share of the longest episode.
+        actor: Whose normalised observations it was trained on.
+    """
     layout = replay.layout
     header = {
         "kind": _KIND,
-        "format_version": 1,
+        "format_version": _FORMAT_VERSION,
+        "task": replay.task,
+        "action_spec": replay.action_spec.to_dict(),
+        "observation_spec": replay.observation_spec.to_dict(),
+        "observation_clip": actor.architecture.observation_clip,
         "critic_input": what,
         "timed": timed,
         "gamma": gamma,
@@ -34,7 +56,7 @@ def save(path: Path, critic: CriticEnsemble, what: str, timed: bool, gamma: floa
         "horizon": layout.horizon,
     }
     tensors = {f"critic.{name}": value.clone() for name, value in critic.state_dict().items()}
-    tensors |= {f"observation.{n}": v.clone() for n, v in replay.observation_normalizer.state_dict().items()}
+    tensors |= {f"observation.{n}": v.clone() for n, v in actor.observation_normalizer.state_dict().items()}
     tensors |= {name: getattr(replay, name).clone() for name in ("mean", "std", "bound", "low", "high")}
     container.write(path, header, tensors)
 
@@ -47,6 +69,12 @@ class SavedCritic:
         header, tensors = container.read(path)
         if header.get("kind") != _KIND or header.get("critic_input") not in INPUTS:
             raise RfsError(f"{path}: is {header.get('kind')!r}, needs {_KIND!r}: give RUN_DIR/{FILE}")
+        if header.get("format_version") != _FORMAT_VERSION:
+            raise RfsError(
+                f"{path}: has format_version {header.get('format_version')}, this program reads "
+                f"{_FORMAT_VERSION}: run its trainer again with resume:=true, which writes it anew"
+            )
+        self.path = path
         self.header: dict[str, Any] = header
         self._t = tensors
         weights = sorted((n for n in tensors if n.startswith("critic.weights.")), key=lambda n: int(n[15:]))
@@ -61,6 +89,24 @@ class SavedCritic:
         self.gamma = float(header["gamma"])
         """Discount per decision."""
 
+    def require_fits(self, policy: CheckpointHeader) -> None:
+        """Raises RfsError: the policy is of another task, or has other actions or observations."""
+        if policy.task != self.header["task"]:
+            raise RfsError(
+                f"{self.path}: is of task {self.header['task']!r}, the policy of {policy.task!r}: give the "
+                f"{FILE} of a run for that task"
+            )
+        hint = "Give the critic of a run with this policy's specs."
+        for what, has, wanted in (
+            ("action", ActionSpec.from_dict(self.header["action_spec"]), policy.action_spec),
+            (
+                "observation",
+                ObservationSpec.from_dict(self.header["observation_spec"]),
+                policy.observation_spec,
+            ),
+        ):
+            require_same(has, wanted, f"{what} of {self.path} and the policy (other)", hint)
+
     @torch.no_grad()
     def q(
         self,
@@ -71,8 +117,8 @@ class SavedCritic:
     ) -> NDArray[np.float64]:
         """Least Q of the ensemble. Shape: (N, F), (N, H, A), (N, H, A), decisions made so far (N,) ->
         (N,)."""
-        t = self._t
-        o = self._normalizer.normalize(torch.from_numpy(features)).clamp(-_CLIP, _CLIP)
+        t, clip = self._t, float(self.header["observation_clip"])
+        o = self._normalizer.normalize(torch.from_numpy(features)).clamp(-clip, clip)
         if self.header["timed"]:
             share = torch.from_numpy(np.asarray(elapsed, np.float32)) / float(self.header["decisions"])
             o = torch.cat([o, share[:, None]], dim=1)

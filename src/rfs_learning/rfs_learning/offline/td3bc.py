@@ -139,8 +139,9 @@ class Td3Bc:
     def save_critic(self, path: Path) -> None:
         """Write the critics, for those who look at episodes."""
         config = self.config
+        timed = not config.bootstrap
         saved_critic.save(
-            path, self.critic, config.critic_input, not config.bootstrap, config.gamma, self.replay
+            path, self.critic, config.critic_input, timed, config.gamma, self.replay, self.actor
         )
 
     def facts(self) -> list[str]:
