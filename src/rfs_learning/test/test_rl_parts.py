@@ -7,6 +7,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 
+from rfs_core.config import from_mapping
 from rfs_core.errors import ConfigError
 from rfs_learning.modulation import IdentityModulation, Steering
 from rfs_learning.rl import actor_critic
@@ -160,6 +161,16 @@ def test_configuration_refuses_a_std_outside_its_range():
         PpoTrainerConfig(noise_std=1.5)
     with pytest.raises(ConfigError, match="kl_band"):
         PpoTrainerConfig(kl_band=(0.1, 0.01))
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "unit"),
+    [("residual_position", 0.03, "m"), ("residual_rotation", 0.1, "rad"), ("residual_hand", 0.3, "rad")],
+)
+def test_no_configuration_trains_a_residual_that_no_gate_lets_through(name, most, unit):
+    assert getattr(from_mapping(PpoTrainerConfig, {name: most}), name) == most
+    with pytest.raises(ConfigError, match=rf"{name} .* is 0.31 {unit}, allowed: 0.0 to {most} {unit}"):
+        from_mapping(PpoTrainerConfig, {name: 0.31})
 
 
 def test_names_say_task_and_method():
