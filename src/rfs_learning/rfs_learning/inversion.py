@@ -86,15 +86,25 @@ def invert(flow: FlowBase, features: Tensor, a_b: Tensor, tolerance: float = 3e-
             an action; to ask for more only drives a_0 away along what Push hardly depends on.
 
     Raises:
-        InversionError: a value is not finite, or there are no rows.
+        InversionError: a value is not finite, there are no rows, or the flow makes only a part of an action.
     """
-    if not len(a_b) or not bool(features.isfinite().all() and a_b.isfinite().all()):
-        raise InversionError(f"{len(a_b)} actions: needs at least one, and only finite values")
+    _require_invertible(flow, features, a_b)
     exact, rough = copy.deepcopy(flow).double(), copy.deepcopy(flow).float().velocity
     target = exact.action_normalizer.normalize(a_b.double()).flatten(1)
     s = exact.clip(features.double())
     a_0 = invert_push(exact.velocity, flow.integrator, s, target, tolerance, rough)
     return _judged(exact, s, a_0, target, a_b)
+
+
+def _require_invertible(flow: FlowBase, features: Tensor, a_b: Tensor) -> None:
+    """Raise InversionError where there is nothing that could be undone."""
+    if flow.left_out:
+        raise InversionError(
+            f"the flow leaves out {flow.left_out} of {flow.action_size} values of an action; only one that "
+            f"makes all of them can be inverted: give another base policy"
+        )
+    if not len(a_b) or not bool(features.isfinite().all() and a_b.isfinite().all()):
+        raise InversionError(f"{len(a_b)} actions: needs at least one, and only finite values")
 
 
 @torch.no_grad()
@@ -186,7 +196,11 @@ def optimize(
         flow, features, a_b: As for `invert`.
         iterations: Gradient steps; the rate falls to 0 along a cosine.
         prior: Weight of the term that keeps a_0 likely under N(0, I).
+
+    Raises:
+        InversionError: as `invert`.
     """
+    _require_invertible(flow, features, a_b)
     exact = copy.deepcopy(flow).double()
     target = exact.action_normalizer.normalize(a_b.double()).flatten(1)
     s = exact.clip(features.double())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from toy_offline import base
+from toy_offline import base, fingers_only
 
 from rfs_learning.flow import FlowBase
 from rfs_learning.integrator import Integrator
@@ -89,6 +89,13 @@ def test_what_is_not_finite_or_not_there_is_refused():
         invert(flow, torch.zeros(2, 4), torch.full((2, 2, 2), float("nan")))
     with pytest.raises(InversionError, match="0 actions"):
         invert(flow, torch.zeros(0, 4), torch.zeros(0, 2, 2))
+
+
+@pytest.mark.parametrize("way", [invert, optimize])
+def test_a_flow_that_leaves_out_values_is_refused(way):
+    flow = FlowBase.from_checkpoint(fingers_only())
+    with pytest.raises(InversionError, match="leaves out 6 of 22 values of an action"):
+        way(flow, torch.zeros(2, 4), torch.zeros(2, 2, 22))
 
 
 def test_optimisation_comes_close_and_a_prior_keeps_the_noise_small():

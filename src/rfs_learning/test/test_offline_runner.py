@@ -5,15 +5,18 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from toy_offline import base, changed, recorded
+from toy_offline import base, changed, fingers_only, recorded
 
 from rfs_core.errors import RfsError
 from rfs_data import offline
 from rfs_learning import checkpoint
-from rfs_learning.offline import td3bc
+from rfs_learning.offline import bc, invert_noise, iql, td3bc
+from rfs_learning.offline.bc import BcConfig
+from rfs_learning.offline.iql import IqlConfig
 from rfs_learning.offline.runner import OfflineRunner, OfflineTrainingError
 from rfs_learning.offline.td3bc import Td3BcConfig
 from rfs_learning.policy import Policy
+from rfs_learning.steering import HeadArchitecture, SteeringHead, SteeringLayout
 
 SMALL = {
     "actor_width": 16,
@@ -148,3 +151,28 @@ def test_one_decision_episodes_without_success_or_spread_stay_finite(tmp_path, f
     path = runner.run()
     runner.close()
     assert all(tensor.isfinite().all() for tensor in checkpoint.load(path).tensors.values())
+
+
+@pytest.mark.parametrize(
+    ("config", "make"), [(Td3BcConfig, td3bc.make), (IqlConfig, iql.make), (BcConfig, bc.make)]
+)
+@pytest.mark.parametrize("steered", [False, True])
+def test_a_flow_over_the_fingers_is_refused_by_every_trainer(tmp_path, files, config, make, steered):
+    policy = fingers_only()
+    if steered:
+        layout = SteeringLayout.of(policy.header.action_spec, "both", "hand")
+        policy = SteeringHead(HeadArchitecture(4, 8, 1), layout).to_checkpoint(policy)
+    checkpoint.save(tmp_path / "fingers.safetensors", policy)
+    given = {**files, "checkpoint": str(tmp_path / "fingers.safetensors"), "run_dir": str(tmp_path / "run")}
+    # Of 22 values the 6 of the arm are not the flow's.
+    with pytest.raises(RfsError, match=r"its flow makes 16 of 22 values .* over:=hand_and_arm"):
+        OfflineRunner(config(**given), make, "test")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_noise_of_a_flow_over_the_fingers_is_not_looked_for(tmp_path, files, capsys):
+    checkpoint.save(tmp_path / "fingers.safetensors", fingers_only())
+    with pytest.raises(SystemExit) as ended:
+        invert_noise.main([files["bags"], "--checkpoint", str(tmp_path / "fingers.safetensors")])
+    assert ended.value.code == 1
+    assert "its flow makes 16 of 22 values" in capsys.readouterr().err

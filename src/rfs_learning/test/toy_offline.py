@@ -7,7 +7,11 @@ import numpy as np
 import toy_task as toy
 from toy_engine import ACTION
 
+from rfs_core.robot import DEFAULT_ACTION_SPEC
 from rfs_data.offline import OfflineData, Source, rows_of_decisions
+from rfs_learning.flow import FlowBase
+from rfs_learning.integrator import Integrator
+from rfs_learning.networks import MlpArchitecture
 from rfs_learning.policy import Policy
 
 BOUND = 0.05
@@ -20,6 +24,18 @@ def base(seed=0, **changes):
     checkpoint = toy.make_checkpoint(seed=seed, **{"action_spec": ACTION, **changes})
     checkpoint.tensors["action_normalizer.std"].fill_(0.03)
     return checkpoint
+
+
+def fingers_only():
+    """An untrained base policy of the default robot whose flow makes the 16 finger targets, not the arm."""
+    flow = FlowBase(MlpArchitecture(4, 2 * 16, 8, 1, 4), Integrator("euler", 3), 2, left_out=6)
+    header = dataclasses.replace(
+        base().header,
+        action_spec=DEFAULT_ACTION_SPEC,
+        architecture=flow.velocity.architecture.to_dict(),
+        integrator=flow.integrator,
+    )
+    return flow.to_checkpoint(header)
 
 
 def recorded(checkpoint, episodes=6, decisions=5, seed=0, towards=0.5):

@@ -24,6 +24,7 @@ from rfs_learning import checkpoint
 from rfs_learning.container import write_atomic
 from rfs_learning.flow import FlowBase
 from rfs_learning.inversion import invert, optimize
+from rfs_learning.offline.whole_flow import require_whole_flow
 from rfs_learning.policy import Policy
 from rfs_learning.steering import base_of
 
@@ -41,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     try:
-        base = base_of(checkpoint.load(arguments.checkpoint))
+        loaded = checkpoint.load(arguments.checkpoint)
+        require_whole_flow(loaded)
+        base = base_of(loaded)
         header = base.header
         data = open_data(arguments.data, header.action_spec, header.observation_spec, header.task)
         rows = np.arange(min(len(data.at), arguments.most))

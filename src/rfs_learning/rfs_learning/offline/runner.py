@@ -30,6 +30,7 @@ from rfs_learning import checkpoint, container, training_state
 from rfs_learning.checkpoint import Checkpoint, CheckpointError
 from rfs_learning.memory import keep_freed_memory
 from rfs_learning.offline.config import MAY_CHANGE_ON_RESUME, OfflineConfig
+from rfs_learning.offline.whole_flow import require_whole_flow
 from rfs_learning.run_folder import RunFolder
 
 _STATE_KIND = "offline_training_state"
@@ -229,6 +230,7 @@ class OfflineRunner:
     def _read_base(self) -> None:
         path = Path(self.config.checkpoint)
         loaded = checkpoint.load(path)
+        require_whole_flow(loaded)
         self.base = loaded
         self._parent = {
             "kind": loaded.header.kind,
