@@ -33,7 +33,7 @@ from rfs_core.errors import RfsError
 from rfs_core.seeding import episode_rng
 from rfs_learning import camera_options, checkpoint, elsewhere, evaluation_picture
 from rfs_learning.container import write_atomic
-from rfs_learning.modulation import A0_MODES
+from rfs_learning.modulation import A0_CHOICES, A0_TRAINED
 from rfs_learning.policy import Policy, PolicyOutput
 from rfs_learning.statistics import wilson_interval
 from rfs_learning.vec_env import VecEnv, make_env
@@ -215,7 +215,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--episodes", type=positive, default=256, help="number of episodes")
     parser.add_argument("--seed", type=not_negative, default=0, help="seed of episodes and noise")
     parser.add_argument(
-        "--a0", choices=A0_MODES, default="normal", help="a_0 of a base policy: drawn from N(0, I), or zero"
+        "--a0",
+        choices=A0_CHOICES,
+        default=A0_TRAINED,
+        help="a_0 where it is not steered: as trained, drawn from N(0, I), or zero",
     )
     parser.add_argument("--physics-dt", type=float, default=0.01, help="s, step of the physics")
     parser.add_argument(

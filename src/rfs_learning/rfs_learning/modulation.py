@@ -16,6 +16,12 @@ from rfs_core.errors import RfsError
 
 A0_MODES = ("normal", "zero")
 
+A0_TRAINED = "trained"
+"""Instead of a mode: the one that a steered policy was trained with; "normal" for a base policy."""
+
+A0_CHOICES = (A0_TRAINED, *A0_MODES)
+"""What may be asked for when a policy is loaded."""
+
 
 class Steering(NamedTuple):
     """One decision of a modulation."""

@@ -20,7 +20,7 @@ from rfs_learning.best_of_n import BestOfN
 from rfs_learning.checkpoint import Checkpoint, CheckpointError, CheckpointHeader
 from rfs_learning.flow import FlowBase
 from rfs_learning.integrator import Integrator
-from rfs_learning.modulation import IdentityModulation, Modulation
+from rfs_learning.modulation import A0_CHOICES, A0_TRAINED, IdentityModulation, Modulation
 from rfs_learning.steering import SteeringHead, base_of
 
 _ROWS = 8
@@ -81,7 +81,7 @@ class Policy:
         action_spec: ActionSpec | None = None,
         observation_spec: ObservationSpec | None = None,
         integrator: Integrator | None = None,
-        a0: str = "normal",
+        a0: str = A0_TRAINED,
         device: str = "cpu",
     ) -> Policy:
         """Load a checkpoint and compare it with the robot it shall move.
@@ -89,10 +89,12 @@ class Policy:
         Args:
             action_spec, observation_spec: Those of the robot or environment; None: not compared.
             integrator: The one that a critic or a noise policy was trained with; None: not compared.
-            a0: "normal": the noise given to `act` is a_0; "zero": a_0 = 0. A trained head that steers the
-                noise decides a_0 itself.
+            a0: "normal": the noise given to `act` is a_0; "zero": a_0 = 0; "trained": the one of both that a
+                residual was trained with, "normal" for a base policy. A trained head that steers the noise
+                decides a_0 itself.
 
         Raises:
+            PolicyError: an unknown `a0`.
             CheckpointError: the file cannot be used, or its integrator is another one.
             SpecError: its specs differ from those given; every difference is named with both values.
         """
@@ -111,10 +113,12 @@ class Policy:
         return cls.from_checkpoint(loaded, a0=a0, device=device)
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint, a0: str = "normal", device: str = "cpu") -> Policy:
-        """The policy of a checkpoint in memory, with its trained head where it has one."""
+    def from_checkpoint(cls, checkpoint: Checkpoint, a0: str = A0_TRAINED, device: str = "cpu") -> Policy:
+        """The policy of a checkpoint in memory, with its trained head if it has one; `a0` as for `load`."""
+        if a0 not in A0_CHOICES:
+            raise PolicyError(f"a0 is {a0!r}, known are {', '.join(A0_CHOICES)}")
         flow = FlowBase.from_checkpoint(base_of(checkpoint))
-        modulation: Modulation = IdentityModulation(a0)
+        modulation: Modulation = IdentityModulation("normal" if a0 == A0_TRAINED else a0)
         if checkpoint.header.kind == "rfs":
             modulation = SteeringHead.from_checkpoint(checkpoint, a0).to(device)
         elif checkpoint.header.kind == "best_of_n":

@@ -23,7 +23,7 @@ from rfs_core.errors import RfsError
 from rfs_core.specs import ActionSpec
 from rfs_learning.checkpoint import Checkpoint, CheckpointError
 from rfs_learning.flow import architecture_from_dict
-from rfs_learning.modulation import A0_MODES, Steering
+from rfs_learning.modulation import A0_MODES, A0_TRAINED, Steering
 from rfs_learning.networks import multi_layer_perceptron
 from rfs_learning.normalizer import Normalizer
 
@@ -253,14 +253,19 @@ class SteeringHead(nn.Module):
         return self.layout.decode(z, noise if self.a0 == "normal" else torch.zeros_like(noise))
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint, a0: str = "normal") -> SteeringHead:
+    def from_checkpoint(cls, checkpoint: Checkpoint, a0: str = A0_TRAINED) -> SteeringHead:
         """The head of a checkpoint of kind "rfs".
+
+        Args:
+            a0: where the noise is not steered: "trained", as its header says; or "normal" or "zero".
 
         Raises:
             CheckpointError: sizes in architecture, specs and tensors contradict each other.
         """
         header = checkpoint.header
         try:
+            if a0 == A0_TRAINED:
+                a0 = header.config.get("base_a0", "normal")
             if set(header.architecture) != {"type", "flow", "head", "steering"}:
                 raise RfsError(f"its architecture has {sorted(header.architecture)}")
             architecture = HeadArchitecture.from_dict(header.architecture["head"])
@@ -290,10 +295,15 @@ class SteeringHead(nn.Module):
         return head.eval().requires_grad_(False)
 
     def to_checkpoint(self, base: Checkpoint, **changes: Any) -> Checkpoint:
-        """A checkpoint of this head on top of its base policy; `changes`: other fields of the header."""
+        """A checkpoint of this head on top of its base policy; `changes`: other fields of the header.
+
+        Where a_0 comes from goes with it, as `base_a0` of the configuration.
+        """
+        config = {**changes.pop("config", base.header.config), "base_a0": self.a0}
         header = dataclasses.replace(
             base.header,
             kind="rfs",
+            config=config,
             architecture={
                 "type": "rfs",
                 "flow": base.header.architecture,

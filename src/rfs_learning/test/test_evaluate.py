@@ -8,6 +8,7 @@ from rfs_core.seeding import episode_rng
 from rfs_learning import checkpoint, evaluate
 from rfs_learning.evaluate import Episode, summarize
 from rfs_learning.policy import Policy
+from rfs_learning.steering import HeadArchitecture, SteeringHead, SteeringLayout
 
 
 @pytest.fixture
@@ -122,6 +123,16 @@ def test_command_writes_figures_and_every_episode(cli, tmp_path, capsys):
     assert [e["episode"] for e in figures["per_episode"]] == list(range(10))
     assert sum(e["success"] for e in figures["per_episode"]) == figures["successes"]
     assert "95 % interval" in capsys.readouterr().out
+
+
+def test_a_policy_is_measured_with_the_a0_it_was_trained_with(cli, tmp_path, toy_checkpoint):
+    layout = SteeringLayout("residual", "hand_and_arm", 2, (0.01, 0.01), (0.0, 0.0), 2.5)
+    head = SteeringHead(HeadArchitecture(4, 16, 2), layout, "zero")
+    path, figures = tmp_path / "rfs.safetensors", tmp_path / "out.json"
+    checkpoint.save(path, head.to_checkpoint(toy_checkpoint()))
+    for asked, has in (((), "zero"), (("--a0", "normal"), "normal")):
+        cli("--checkpoint", str(path), "--episodes", "4", "--json", str(figures), *asked)
+        assert json.loads(figures.read_text())["a0"] == has
 
 
 def test_a_checkpoint_of_another_task_or_robot_is_refused(

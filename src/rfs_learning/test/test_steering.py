@@ -157,6 +157,31 @@ def test_a_policy_says_where_its_noise_comes_from(toy_checkpoint):
         assert Policy.from_checkpoint(rfs).noise_source == source
 
 
+@pytest.mark.parametrize("mode", ["normal", "zero"])
+def test_a_residual_acts_with_the_a0_it_was_trained_with_unless_another_is_asked_for(
+    mode, tmp_path, toy_checkpoint
+):
+    path, other = tmp_path / "rfs.safetensors", {"normal": "zero", "zero": "normal"}[mode]
+    rfs = head(layout("residual"), mode).to_checkpoint(toy_checkpoint(), config={"gamma": 0.9})
+    assert rfs.header.config == {"gamma": 0.9, "base_a0": mode}
+    checkpoint.save(path, rfs)
+    noise = np.full((1, 2, 2), 0.5, np.float32)
+    a_0 = {"normal": noise, "zero": 0.0 * noise}
+    for asked, has in (({}, mode), ({"a0": "trained"}, mode), ({"a0": other}, other)):
+        policy = Policy.load(path, **asked)
+        assert policy.noise_source == has
+        np.testing.assert_array_equal(policy.act(np.zeros((1, 4), np.float32), noise).a_0, a_0[has])
+
+
+def test_an_unknown_a0_is_refused(toy_checkpoint):
+    with pytest.raises(RfsError, match="a0 is 'drawn', known are trained, normal, zero"):
+        Policy.from_checkpoint(toy_checkpoint(), a0="drawn")
+    rfs = head(layout("residual")).to_checkpoint(toy_checkpoint())
+    rfs.header.config["base_a0"] = "drawn"
+    with pytest.raises(CheckpointError, match="a0 is 'drawn', known are normal, zero; retrain it"):
+        Policy.from_checkpoint(rfs)
+
+
 def test_a_head_of_another_size_is_refused_with_both_sizes(toy_checkpoint):
     wrong = SteeringLayout("both", "hand_and_arm", 2, (0.01,) * 3, (0.0,) * 3, 2.5)
     rfs = head(wrong).to_checkpoint(toy_checkpoint())

@@ -180,8 +180,11 @@ def play(world: World, actor: Actor | None) -> Iterator[None]:
                 return
 
 
-def policy_actor(path: Path, seed: int, episode: int, a0: str) -> Actor:
+def policy_actor(path: Path, seed: int, episode: int, a0: str = "trained") -> Actor:
     """The actor of a checkpoint. The noise is the episode's own, so that this is the episode of `evaluate`.
+
+    Args:
+        a0: of the flow: as it was trained with ("trained"), drawn ("normal"), or "zero".
 
     Raises:
         RfsError: nothing installed reads checkpoints, or this one does not fit.
@@ -241,7 +244,7 @@ def film(
     try:
         world.reset(seed, episode)
         model, last = world.copy_of_model(), None
-        for step, _ in enumerate(play(world, policy_actor(checkpoint, seed, episode, "normal"))):
+        for step, _ in enumerate(play(world, policy_actor(checkpoint, seed, episode))):
             last = world.qpos
             if step % every == 0:
                 sink.append(painter.paint(Snapshot(model, last)))
@@ -286,7 +289,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     who.add_argument("--scripted", action="store_true", help="the scripted demonstrator plays")
     parser.add_argument("--variant", default="flawless", help="what is wrong with the demonstrator")
     parser.add_argument(
-        "--a0", choices=("normal", "zero"), default="normal", help="initial noise of the flow"
+        "--a0", choices=("trained", "normal", "zero"), default="trained", help="initial noise of the flow"
     )
     parser.add_argument("--camera", help="name of a camera of the model; default: the view of videos")
     parser.add_argument("--size", default="480x360", help="width x height of a picture, pixels")

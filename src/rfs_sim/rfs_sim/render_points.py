@@ -66,7 +66,7 @@ def pictures(
     cameras = {words: PointCamera(config, pipeline, seed, episode) for words, config in CAMERAS.items()}
     moments = np.linspace(0, world.max_episode_steps - 4, columns).astype(int).tolist()
     rows: dict[str, list[Picture]] = {words: [] for words in cameras}
-    for _ in play(world, policy_actor(checkpoint, seed, episode, "normal")):
+    for _ in play(world, policy_actor(checkpoint, seed, episode)):
         if world.steps not in moments:
             continue
         for words, camera in cameras.items():
