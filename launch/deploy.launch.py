@@ -413,13 +413,16 @@ def bring_up_policy(policy):
                 entities=[OpaqueFunction(function=lambda context: was_active.append(True))],
             )
         ),
-        RegisterEventHandler(
-            OnStateTransition(
-                target_lifecycle_node=policy,
-                start_state="configuring",
-                goal_state="unconfigured",
-                entities=[fail("policy_node was not configured; it says why, above")],
+        *(
+            RegisterEventHandler(
+                OnStateTransition(
+                    target_lifecycle_node=policy,
+                    start_state=state,
+                    goal_state="unconfigured",
+                    entities=[fail("policy_node was not configured; it says why, above")],
+                )
             )
+            for state in ("configuring", "errorprocessing")
         ),
         RegisterEventHandler(OnProcessExit(target_action=policy, on_exit=policy_ended)),
     ]

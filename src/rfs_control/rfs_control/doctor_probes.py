@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from rfs_control.doctor_facts import Facts
-from rfs_core import robot, tasks
+from rfs_control.policy_config import observation_spec
+from rfs_core import robot
 from rfs_core.errors import RfsError
 from rfs_learning.policy import Policy
 
@@ -35,6 +36,8 @@ class Asked:
 
     robot_file: Path | None = None
     task: str = "grasp"
+    observation: str = "state"
+    """What the policy sees: state, or points."""
     checkpoint: Path | None = None
     device: str = "cpu"
     run_dir: Path = Path("runs")
@@ -69,13 +72,14 @@ def gather(
     problems: dict[str, str] = {}
     kernel = _text(root / "proc/sys/kernel/version") or _text(root / "proc/version")
     realtime = _text(root / "sys/kernel/realtime")
-    soft_rtprio = resource.getrlimit(resource.RLIMIT_RTPRIO)[1]
-    locked = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
+    # Soft limits: what a process gets that does not ask for more.
+    rtprio = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
+    locked = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
     devices = _devices(run, problems)
     return Facts(
         kernel=kernel or None,
         realtime_kernel=None if not kernel else realtime == "1" or "PREEMPT_RT" in kernel,
-        rtprio=soft_rtprio,
+        rtprio=rtprio,
         memlock_kib=locked if locked < 0 else locked // 1024,
         governors=_governors(root),
         cores=os.cpu_count(),
@@ -184,7 +188,7 @@ def _checkpoint(asked: Asked, problems: dict[str, str]) -> str | None:
         policy = Policy.load(
             asked.checkpoint,
             action_spec=robot.DEFAULT_ACTION_SPEC,
-            observation_spec=tasks.load(asked.task).OBSERVATION_SPEC,
+            observation_spec=observation_spec(asked.task, asked.observation),
         )
     except RfsError as error:
         problems["checkpoint"] = str(error)

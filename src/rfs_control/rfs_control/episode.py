@@ -335,8 +335,8 @@ class EpisodeBatch:
     def time(self, now_s: float) -> list[Command]:
         """Called several times a second: gives up on what takes too long.
 
-        Whoever was kept waiting itself does not know whether others were late: first it reads what has arrived
-        meanwhile.
+        Whoever was kept waiting itself does not know whether others were late: first it reads what has
+        arrived meanwhile.
         """
         was_kept_waiting = now_s - self._looked_s > KEPT_WAITING_S
         self._looked_s = now_s

@@ -22,6 +22,9 @@ import numpy as np
 from rfs_core.correction import AXES, Reading
 from rfs_core.errors import RfsError
 
+_ESCAPE = b"\x1b"
+_LONGEST = 32
+"""Bytes of a sequence; longer, and it is none."""
 ESCAPES = {b"A": "up", b"B": "down", b"C": "right", b"D": "left"}
 """Last byte of ESC [ x, as terminals send arrow keys; also ESC O x."""
 
@@ -50,33 +53,54 @@ class TerminalError(RfsError):
 
 
 class KeyDecoder:
-    """Bytes of a terminal to names of keys; an arrow's bytes may come in two pieces."""
+    """Bytes of a terminal to names of keys; an arrow's bytes may come in two pieces.
+
+    A key of several bytes that is no plain arrow (with Ctrl, Shift or Alt, or a function key) is none at all:
+    its last letter shall not act as the key of that letter. As in ECMA-48, a sequence is ESC [ or ESC O, then
+    parameters, then one byte of 0x40 to 0x7e.
+    """
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, data: bytes) -> list[str]:
         """Keys that are complete now."""
+        waiting = len(self._rest)
         data, keys = self._rest + data, []
         self._rest = b""
         i = 0
         while i < len(data):
-            if data[i : i + 1] != b"\x1b":
+            if data[i : i + 1] != _ESCAPE:
                 if 32 <= data[i] < 127:
                     keys.append(chr(data[i]).lower())
                 i += 1
                 continue
-            sequence = data[i : i + 3]
-            if len(sequence) < 3 and sequence[1:2] in (b"", b"[", b"O"):
-                self._rest = sequence
+            kind = data[i + 1 : i + 2]
+            if kind in (b"[", b"O"):
+                end = _end(data, i + 2)
+                if end >= len(data):
+                    self._rest = data[i:] if end - i <= _LONGEST else b""
+                    break
+                if end == i + 2 and data[end : end + 1] in ESCAPES:
+                    keys.append(ESCAPES[data[end : end + 1]])
+                i = end + 1 if 0x40 <= data[end] <= 0x7E else end
+            elif not kind:
+                self._rest = _ESCAPE
                 break
-            if sequence[1:2] in (b"[", b"O"):
-                if sequence[2:3] in ESCAPES:
-                    keys.append(ESCAPES[sequence[2:3]])
-                i += 3
             else:
-                i += 1
+                # Alt and a key come at once; the key Esc comes alone.
+                with_alt = kind != _ESCAPE and i + 1 != waiting
+                i += 2 if with_alt else 1
         return keys
+
+
+def _end(data: bytes, i: int) -> int:
+    """Where the parameters end that begin at i."""
+    if data[i : i + 1] == b"[":  # function keys of the Linux console: ESC [ [ A
+        i += 1
+    while i < len(data) and 0x20 <= data[i] <= 0x3F:
+        i += 1
+    return i
 
 
 class Keyboard:

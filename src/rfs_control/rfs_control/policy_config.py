@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rfs_control.observation_window import ObservationWindowConfig
+from rfs_core import tasks
 from rfs_core.config import param
+from rfs_core.specs import ObservationSpec
+from rfs_core.tasks import points
 from rfs_core.tasks.points import COUNT
 
 
@@ -40,3 +43,16 @@ class PolicyConfig(ObservationWindowConfig):
         doc="What makes a decision due: a steady timer (real devices), or the stamps of states (simulation).",
         choices=("timer", "state"),
     )
+
+
+def observation_spec(task: str, observation: str, points_count: int = COUNT) -> ObservationSpec:
+    """What a policy of a task must have been trained to see.
+
+    Args:
+        task: name of the task.
+        observation: state, or points.
+        points_count: points of a cloud.
+    """
+    if observation == "points":
+        return points.observation_spec(task, points_count)
+    return tasks.load(task).OBSERVATION_SPEC

@@ -91,10 +91,11 @@ class Decision:
 class PolicyStep:
     """Counts decisions, draws their noise and asks the policy."""
 
-    def __init__(self, policy: ActingPolicy, action_spec: ActionSpec) -> None:
+    def __init__(self, policy: ActingPolicy, action_spec: ActionSpec, sequence: int = 0) -> None:
+        """Args: sequence: of the last decision of this process, by another instance."""
         self.policy = policy
         self.action_spec = action_spec
-        self.sequence = 0
+        self.sequence = sequence
         self.clock: EpisodeClock | None = None
         self.next_decision = 0
         self.answered_ns: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -139,6 +140,30 @@ def test_a_checkpoint_is_loaded_and_compared_with_robot_and_task(root: Path) -> 
     other = facts(root, Asked(checkpoint=CHECKPOINTS / "grasp_base.safetensors", task="stack", run_dir=root))
     assert other.checkpoint is None
     assert "observation" in other.problems["checkpoint"]
+
+
+def test_a_policy_that_sees_points_is_compared_with_points(root: Path) -> None:
+    path = CHECKPOINTS / "grasp_points.safetensors"
+    good = facts(root, Asked(checkpoint=path, observation="points", run_dir=root))
+    assert good.checkpoint is not None
+    assert good.checkpoint.startswith("grasp_points@")
+    assert "observation" in facts(root, Asked(checkpoint=path, run_dir=root)).problems["checkpoint"]
+
+
+def test_without_a_checkpoint_the_shipped_one_of_what_is_seen_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(doctor, "shipped", lambda folder, name: CHECKPOINTS / name)
+    names = [getattr(doctor.checkpoint_of("grasp", "", seen), "name", "") for seen in ("state", "points")]
+    assert names == ["grasp_rfs.safetensors", "grasp_points.safetensors"]
+    assert doctor.checkpoint_of("pour", "", "points") is None
+
+
+def test_limits_are_those_that_a_process_gets(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {resource.RLIMIT_RTPRIO: (10, 99), resource.RLIMIT_MEMLOCK: (65536, resource.RLIM_INFINITY)}
+    monkeypatch.setattr("rfs_control.doctor_probes.resource.getrlimit", limits.__getitem__)
+    found = facts(root, Asked(run_dir=root))
+    assert (found.rtprio, found.memlock_kib) == (10, 64)
 
 
 def test_the_command_prints_json_and_ends_with_1_when_a_check_failed(

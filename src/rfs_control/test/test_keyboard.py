@@ -24,9 +24,38 @@ def test_an_arrow_that_comes_in_two_pieces_is_one_key():
     assert decoder.feed(b"Ab") == ["up", "b"]
 
 
-@pytest.mark.parametrize("data", [b"\x1b[Z", b"\x00\xff\x80", b"\x1b\x1b\x1b", b"\r\n"])
+NO_KEYS = {
+    "Ctrl right": b"\x1b[1;5C",
+    "Shift F4": b"\x1b[1;2S",
+    "F5": b"\x1b[15~",
+    "F1 of a console": b"\x1b[[A",
+    "F3 of a keypad": b"\x1bOR",
+    "Alt x": b"\x1bx",
+    "Shift Tab": b"\x1b[Z",
+    "bytes": b"\x00\xff\x80",
+    "Esc three times": b"\x1b\x1b\x1b",
+    "Enter": b"\r\n",
+}
+
+
+@pytest.mark.parametrize("data", NO_KEYS.values(), ids=NO_KEYS)
 def test_what_is_no_key_is_none(data):
     assert KeyDecoder().feed(data) == []
+
+
+@pytest.mark.parametrize("data", NO_KEYS.values(), ids=NO_KEYS)
+def test_nor_does_it_become_one_in_pieces_or_swallow_the_next(data):
+    decoder = KeyDecoder()
+    if data == b"\x1bx":  # in pieces it is Esc, then x
+        return
+    assert [key for byte in data for key in decoder.feed(bytes([byte]))] == []
+    assert decoder.feed(b"c\x1b[A") == ["c", "up"]
+
+
+def test_a_key_after_esc_is_itself():
+    decoder = KeyDecoder()
+    assert decoder.feed(b"\x1b") == []
+    assert decoder.feed(b"n") == ["n"]
 
 
 def keyboard(*keys):

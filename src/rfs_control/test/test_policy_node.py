@@ -119,12 +119,18 @@ class World:
             if source.topic not in skip:
                 self.publishers[source.topic].publish(message)
 
+    def decided_at(self, stamp):
+        """Publish what is seen at a time, once more; how many decisions were heard so far."""
+        self.publish(stamp)
+        return len({action.sequence for action in self.actions})
+
     def close(self):
         self.executor.shutdown()
         self.node.destroy_node()
 
     def announce(self, phase, started=0, **fields):
-        message = EpisodeState(phase=phase, started=stamp_msg(started), id="e0", max_steps=64, **fields)
+        fields = {"id": "e0", "max_steps": 64, **fields}
+        message = EpisodeState(phase=phase, started=stamp_msg(started), **fields)
         self.episode.publish(message)
         assert self.spin_until(lambda: self.policy._episode_state == message)
 
@@ -154,6 +160,30 @@ def test_without_a_checkpoint_configure_says_how_to_name_one(make_node):
     node = make_node()
     assert node.trigger_configure() is TransitionCallbackReturn.FAILURE
     assert "-p checkpoint:=FILE" in node.refusal
+
+
+def test_a_device_that_torch_does_not_have_is_refused(make_node, tmp_path):
+    node = make_node(checkpoint=str(checkpoints.write(tmp_path / "c.safetensors")), device="toaster")
+    assert node.trigger_configure() is TransitionCallbackReturn.FAILURE
+    assert "device is 'toaster', which torch cannot use here" in node.refusal
+    assert "use device:=cpu" in node.refusal
+
+
+def test_decisions_are_counted_on_when_it_is_configured_anew(make_node, make_world, tmp_path):
+    """The gate knows the publisher: a lower number would be an action of before."""
+    node = make_node(checkpoint=str(checkpoints.write(tmp_path / "c.safetensors")))
+    assert node.trigger_configure() is TransitionCallbackReturn.SUCCESS
+    world = make_world(node)
+    for index in (0, 1):
+        start = (1000 + 500 * index) * MS
+        assert node.trigger_activate() is TransitionCallbackReturn.SUCCESS
+        world.announce(EpisodeState.PHASE_RUNNING, start, id=f"e{index}")
+        assert world.spin_until(lambda start=start, index=index: world.decided_at(start) > index)
+        world.announce(EpisodeState.PHASE_FINISHED, start, id=f"e{index}")
+        node.trigger_deactivate()
+        node.trigger_cleanup()
+        assert node.trigger_configure() is TransitionCallbackReturn.SUCCESS
+    assert sorted({action.sequence for action in world.actions}) == [1, 2]
 
 
 def test_an_observation_part_on_no_topic_is_refused_with_the_known_parts():

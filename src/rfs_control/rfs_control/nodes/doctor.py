@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="doctor", description="Twenty checks before a robot is touched.")
     p.add_argument("--robot-file", default="fr3_leap", help="name in config/robot, or a YAML file")
     p.add_argument("--task", default="grasp", help="task that shall be deployed")
+    p.add_argument("--observation", default="state", choices=("state", "points"), help="what the policy sees")
     p.add_argument("--checkpoint", default="", help="checkpoint file; empty: the one shipped with the task")
     p.add_argument("--device", default="cpu", help="where the policy shall run: cpu, cuda, cuda:0")
     p.add_argument("--run-dir", type=Path, default=Path("runs"), help="where runs and bags are written")
@@ -58,11 +59,11 @@ def shipped(folder: str, name: str) -> Path:
     return found if found.exists() else Path(name)
 
 
-def checkpoint_of(task: str, asked: str) -> Path | None:
+def checkpoint_of(task: str, asked: str, observation: str = "state") -> Path | None:
     """The checkpoint file that would be deployed."""
     if asked:
         return Path(asked)
-    for kind in ("rfs", "base"):
+    for kind in ("points",) if observation == "points" else ("rfs", "base"):
         path = shipped("checkpoints", f"{task}_{kind}.safetensors")
         if path.exists():
             return path
@@ -112,7 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = Asked(
         robot_file=Path(robot_file),
         task=arguments.task,
-        checkpoint=checkpoint_of(arguments.task, arguments.checkpoint),
+        observation=arguments.observation,
+        checkpoint=checkpoint_of(arguments.task, arguments.checkpoint, arguments.observation),
         device=arguments.device,
         run_dir=arguments.run_dir,
         calibration=arguments.calibration,

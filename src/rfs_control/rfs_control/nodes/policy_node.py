@@ -16,6 +16,7 @@ import time
 from typing import Any
 
 import numpy as np
+import torch
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from numpy.typing import NDArray
@@ -24,13 +25,12 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from rfs_control.nodes.observation_sources import Parts, Source, sources_of
 from rfs_control.observation_window import Assembled, ObservationWindow
-from rfs_control.policy_config import PolicyConfig
+from rfs_control.policy_config import PolicyConfig, observation_spec
 from rfs_control.policy_step import Decision, PolicyStep
 from rfs_control.tick_statistics import TickStatistics
-from rfs_core import robot, tasks
+from rfs_core import robot
 from rfs_core.errors import RfsError
 from rfs_core.staleness import Now, SteadyStamps, to_ns
-from rfs_core.tasks import points as points_task
 from rfs_learning.policy import Policy
 from rfs_msgs.msg import EpisodeState, PolicyAction
 from rfs_msgs.srv import LoadCheckpoint
@@ -43,6 +43,15 @@ from rfs_ros.timing import ControlTime, control_clock
 
 _WARM_UP_CALLS = 5  # the first calls of a network are slow
 _LOOKS_PER_DECISION = 10
+
+
+def require_device(name: str) -> None:
+    """Raises RfsError where torch cannot use a device."""
+    try:
+        torch.zeros(1, device=name)
+    except (AssertionError, RuntimeError) as error:
+        why = str(error).splitlines()[0]
+        raise RfsError(f"device is {name!r}, which torch cannot use here ({why}): use device:=cpu") from error
 
 
 class PolicyNode(LifecycleNode):
@@ -59,6 +68,8 @@ class PolicyNode(LifecycleNode):
         self._time = ControlTime(self)
         self._stamps = SteadyStamps(to_ns(self.config.future_tolerance_s))
         self._step: PolicyStep | None = None
+        self._decided = 0
+        """Decisions of this process before the last cleanup: for the gate, its publisher stays the same."""
         self._window: ObservationWindow | None = None
         self._checkpoint_id = ""
         self._noise_source = ""
@@ -96,7 +107,7 @@ class PolicyNode(LifecycleNode):
             self._publish_diagnostics()
             return TransitionCallbackReturn.FAILURE
         self.refusal = ""
-        self._step = PolicyStep(policy, policy.header.action_spec)
+        self._step = PolicyStep(policy, policy.header.action_spec, self._decided)
         self._checkpoint_id, self._noise_source = policy.checkpoint_id, policy.noise_source
         self._window = ObservationWindow(policy.header.observation_spec, self.config)
         for source in self._sources:
@@ -147,6 +158,8 @@ class PolicyNode(LifecycleNode):
         if self._timer is not None:
             self.destroy_timer(self._timer)
             self._timer = None
+        if self._step is not None:
+            self._decided = self._step.sequence
         self._step, self._window, self._checkpoint_id = None, None, ""
         return super().on_cleanup(state)
 
@@ -160,13 +173,13 @@ class PolicyNode(LifecycleNode):
         """Load a checkpoint that fits robot, task and integrator, and call it a few times."""
         if not path:
             raise RfsError("parameter checkpoint is empty: name a checkpoint file, -p checkpoint:=FILE")
-        spec = tasks.load(self.config.task).OBSERVATION_SPEC
-        if self.config.observation == "points":
-            spec = points_task.observation_spec(self.config.task, self.config.points_count)
+        require_device(self.config.device)
         policy = Policy.load(
             path,
             action_spec=robot.DEFAULT_ACTION_SPEC,
-            observation_spec=spec,
+            observation_spec=observation_spec(
+                self.config.task, self.config.observation, self.config.points_count
+            ),
             a0=self.config.a0,
             device=self.config.device,
         )
