@@ -92,9 +92,10 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument(
         "a0",
-        default_value="normal",
-        choices=["normal", "zero"],
-        description="Initial noise of the flow: drawn from N(0, I), or 0.",
+        default_value="trained",
+        choices=["trained", "normal", "zero"],
+        description="Initial noise of the flow, where no head decides it: drawn from N(0, I), or 0; or that which "
+        "the checkpoint was trained with.",
     ),
     DeclareLaunchArgument(
         "robot",

@@ -29,9 +29,10 @@ class PolicyConfig(ObservationWindowConfig):
         COUNT, doc="Points of the clouds on perception/points; the checkpoint must want as many.", low=1
     )
     a0: str = param(
-        "normal",
-        doc="Initial noise of the flow: drawn from N(0, I), or 0.",
-        choices=("normal", "zero"),
+        "trained",
+        doc="Initial noise of the flow, where no head decides it: drawn from N(0, I), or 0; trained: the one "
+        "of both that the checkpoint's residual was trained with, normal for a base policy.",
+        choices=("trained", "normal", "zero"),
     )
     integrator: str = param(
         "",
