@@ -94,7 +94,7 @@ ARGUMENTS = [
         "a0",
         default_value="trained",
         choices=["trained", "normal", "zero"],
-        description="Initial noise of the flow, where no head decides it: drawn from N(0, I), or 0; or that which "
+        description="Initial noise of the flow, where no head decides it: drawn from N(0, I), or 0; or what "
         "the checkpoint was trained with.",
     ),
     DeclareLaunchArgument(
