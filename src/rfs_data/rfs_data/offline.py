@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,11 @@ from numpy.typing import NDArray
 
 from rfs_core.errors import RfsError
 from rfs_core.specs import ActionSpec, ObservationSpec, require_same
+from rfs_data import npz
 from rfs_data.bag_reader import Bag, bags_in
 from rfs_data.episode import Episode, read_episode
 from rfs_data.errors import BagError, Reason
+from rfs_data.npz import NpzError
 from rfs_data.recover import recovered_as
 from rfs_data.schema import file_sha256
 
@@ -329,6 +330,30 @@ def save(data: OfflineData, path: Path, header: dict[str, Any]) -> None:
     partial.replace(path)
 
 
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of a file that `save` wrote, with what its caller put in: command, seed, world.
+
+    Raises:
+        OfflineDataError: missing or damaged.
+    """
+    return _read(path)[1]
+
+
+def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Arrays and header of a file, as they are in it."""
+    if not path.is_file():
+        raise OfflineDataError(f"{path}: no such file or folder; give a folder of bags or a .npz of episodes")
+    try:
+        arrays = npz.read(path)
+        header = json.loads(str(arrays.pop("header")))
+        version = header["format_version"]
+    except (ValueError, LookupError, TypeError, NpzError) as error:
+        raise OfflineDataError(f"{path}: is not a readable data set ({error!r}): collect it anew") from error
+    if version != FORMAT_VERSION:
+        raise OfflineDataError(f"{path}: format_version {version}, this version reads {FORMAT_VERSION}")
+    return arrays, header
+
+
 def load(
     path: Path, action_spec: ActionSpec | None = None, observation_spec: ObservationSpec | None = None
 ) -> OfflineData:
@@ -337,16 +362,8 @@ def load(
     Raises:
         OfflineDataError: missing, damaged, of other specs, or values that contradict each other.
     """
-    if not path.is_file():
-        raise OfflineDataError(f"{path}: no such file or folder; give a folder of bags or a .npz of episodes")
+    arrays, header = _read(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        header = json.loads(str(arrays.pop("header")))
-        if header["format_version"] != FORMAT_VERSION:
-            raise OfflineDataError(
-                f"{path}: format_version {header['format_version']}, this version reads {FORMAT_VERSION}"
-            )
         digest = file_sha256(path)
         data = OfflineData(
             task=header["task"],
@@ -355,9 +372,7 @@ def load(
             used=tuple(Source(**{**source, "sha256": digest}) for source in header["used"]),
             **arrays,
         )
-    except OfflineDataError:
-        raise
-    except (ValueError, OSError, KeyError, TypeError, EOFError, zipfile.BadZipFile, RfsError) as error:
+    except (ValueError, LookupError, TypeError, OSError, RfsError) as error:
         raise OfflineDataError(f"{path}: is not a readable data set ({error!r}): collect it anew") from error
     for what, has, wanted in (
         ("action", data.action_spec, action_spec),

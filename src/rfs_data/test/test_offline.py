@@ -157,6 +157,7 @@ def test_a_saved_data_set_comes_back_bit_for_bit_and_a_damaged_one_is_refused(tm
     handmade.write(tmp_path / "bags", Script(corrections={2: (0.01, True)}), name="a")
     data, path = read(tmp_path / "bags"), tmp_path / "data.npz"
     offline.save(data, path, {"command": "test"})
+    assert offline.read_header(path)["command"] == "test"
     back = offline.open_data(path, SPEC, OBSERVATION, "grasp")
     for name in offline._ARRAYS:
         np.testing.assert_array_equal(getattr(back, name), getattr(data, name))
@@ -166,7 +167,13 @@ def test_a_saved_data_set_comes_back_bit_for_bit_and_a_damaged_one_is_refused(tm
     offline.save(spoilt, path, {})
     with pytest.raises(OfflineDataError, match=r"reward at \(0, 0\) is nan"):
         offline.load(path)
-    path.write_bytes(path.read_bytes()[:-200])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-200])
+    with pytest.raises(OfflineDataError, match="not a readable data set"):
+        offline.load(path)
+    packed = bytearray(whole)
+    packed[len(whole) // 2] ^= 16  # within the packed arrays: zlib.error
+    path.write_bytes(packed)
     with pytest.raises(OfflineDataError, match="not a readable data set"):
         offline.load(path)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ from numpy.typing import NDArray
 
 from rfs_core.errors import RfsError
 from rfs_core.specs import ActionSpec, ObservationSpec
+from rfs_data import npz
+from rfs_data.npz import NpzError
 from rfs_learning.container import file_sha256
 
 _DTYPES = {
@@ -86,9 +87,8 @@ def load(path: Path | str) -> Demonstrations:
     if not path.is_file():
         raise DatasetError(f"{path}: no such file; write one with `ros2 run rfs_sim collect_demonstrations`")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError, AttributeError, TypeError) as error:
+        arrays = npz.read(path)
+    except NpzError as error:
         raise DatasetError(
             f"{path}: is not a readable .npz of plain arrays ({error}): collect it anew"
         ) from error

@@ -87,6 +87,12 @@ def test_missing_truncated_and_pickled_files_are_refused(toy_demos, tmp_path):
     objects = np.array([{"code": 1}], dtype=object)
     with pytest.raises(DatasetError, match="not a readable"):
         datasets.load(toy_demos(episodes=2, success=objects))
+    path = toy_demos(episodes=2)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x01\x02") + 10] ^= 9  # packed in a way that nobody knows: NotImplementedError
+    path.write_bytes(data)
+    with pytest.raises(DatasetError, match="not a readable"):
+        datasets.load(path)
     (tmp_path / "text.npz").write_text("hello")
     with pytest.raises(DatasetError, match="not a readable"):
         datasets.load(tmp_path / "text.npz")
