@@ -6,7 +6,7 @@
 For every seed: episodes of the base policy in the gap world, corrected by the scripted human; every method
 trained on them with its own defaults; and each measured on the same episodes of another seed, with seen and
 unseen objects. Cells are files, so that an interrupted run goes on where it stopped; the table is made of
-what is there.
+what is there. A cell, a run or data that were made otherwise than is asked for are refused.
 """
 
 from __future__ import annotations
@@ -116,14 +116,100 @@ def settings_for(trainer: str, given: Sequence[str]) -> dict[str, Any]:
     return fields
 
 
+def made_with(cell: dict[str, Any]) -> dict[str, Any]:
+    """What a cell's figures depend on: base policy, world, evaluation, and where it was trained data and
+    settings.
+
+    Cells of earlier versions hold a part of it; the rest is in their command.
+
+    Raises:
+        RfsError: neither in the cell nor in its command.
+    """
+    try:
+        told = vars(_parser().parse_args(shlex.split(cell["command"])[4:])) if "world" not in cell else cell
+    except SystemExit as error:
+        raise RfsError(f"the command of the cell {cell['method']}_{cell['seed']} cannot be read") from error
+    facts = {"base": cell["base"], "episodes": cell[OBJECTS[0]]["episodes"]}
+    facts |= {name: told[name] for name in ("world", "evaluation_seed")}
+    if METHODS[cell["method"]][0]:
+        facts |= {"recorded": told["recorded"], **_flat(cell["settings"])}
+    return facts
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    return {f"settings.{name}": value for name, value in settings.items()}
+
+
+def _differences(was: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Sentences about what is not the same; a setting that is not given is the trainer's default."""
+    return [
+        f"{name} was {was.get(name, 'the default')!r}, is {wanted.get(name, 'the default')!r}"
+        for name in sorted(set(was) | set(wanted))
+        if was.get(name) != wanted.get(name)
+    ]
+
+
 class Table:
     """One table: cells on disk, made where they are missing."""
 
     def __init__(self, arguments: argparse.Namespace, command: str) -> None:
+        """
+        Raises:
+            RfsError: the base policy cannot be used, or `out` holds cells of another table.
+        """
         self.arguments, self.command = arguments, command
         self.base = Policy.load(arguments.base)
         self.task = self.base.header.task
         self._envs: dict[tuple[int, str], Any] = {}
+        for path in sorted(self._cells.glob("*.json")):
+            self._read(path)
+
+    @property
+    def _cells(self) -> Path:
+        cells: Path = self.arguments.out / "cells"
+        return cells
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        """A cell that was made as is asked for. Raises RfsError for any other."""
+        try:
+            cell: dict[str, Any] = json.loads(path.read_text())
+            was = made_with(cell)
+        except (ValueError, LookupError, TypeError) as error:
+            raise RfsError(f"{path}: is not a cell of this table ({error!r}): remove it") from error
+        wanted = self._asked(cell["method"], cell["seed"])
+        if not self.arguments.simulation:  # needed where something is trained on it, not to read what was
+            was.pop("settings.simulation", None)
+            wanted.pop("settings.simulation", None)
+        differences = _differences(was, wanted)
+        if differences:
+            raise RfsError(
+                f"{path}: was made otherwise than is asked for: {'; '.join(differences)}: pass the same, or "
+                f"name another --out and --runs"
+            )
+        return cell
+
+    def _asked(self, method: str, seed: int) -> dict[str, Any]:
+        """`made_with` of a cell that is made now."""
+        arguments = self.arguments
+        facts = {
+            "base": self.base.checkpoint_id,
+            "episodes": arguments.episodes,
+            "world": arguments.world,
+            "evaluation_seed": arguments.evaluation_seed,
+        }
+        if METHODS[method][0]:
+            facts |= {"recorded": arguments.recorded, **_flat(self._settings(method, seed))}
+        return facts
+
+    def _settings(self, method: str, seed: int) -> dict[str, Any]:
+        """Fields of a method's trainer that are not its defaults."""
+        trainer, settings = METHODS[method]
+        fields = {**settings, "seed": seed}
+        if "simulation" in fields:
+            fields["simulation"] = self.arguments.simulation
+        if self.arguments.steps:
+            fields["steps"] = self.arguments.steps
+        return fields | settings_for(trainer, self.arguments.set)
 
     def env(self, count: int, objects: str) -> Any:
         """Environments of the table's world."""
@@ -138,10 +224,9 @@ class Table:
 
     def cell(self, method: str, seed: int) -> dict[str, Any]:
         """A method under one seed, trained and measured unless that is on disk."""
-        path = self.arguments.out / "cells" / f"{method}_{seed}.json"
+        path = self._cells / f"{method}_{seed}.json"
         if path.exists():
-            found: dict[str, Any] = json.loads(path.read_text())
-            return found
+            return self._read(path)
         began = time.process_time()
         policy, figures = self._policy(method, seed)
         trained = time.process_time()
@@ -151,6 +236,9 @@ class Table:
             "seed": seed,
             "base": self.base.checkpoint_id,
             "checkpoint": policy.checkpoint_id,
+            "world": self.arguments.world,
+            "evaluation_seed": self.arguments.evaluation_seed,
+            "recorded": self.arguments.recorded,
             "train_cpu_s": round(trained - began, 1),
             **figures,
         }
@@ -180,18 +268,13 @@ class Table:
         }
 
     def _policy(self, method: str, seed: int) -> tuple[Policy, dict[str, Any]]:
-        trainer, settings = METHODS[method]
+        trainer, _ = METHODS[method]
         if not trainer:
             return self.base, {}
         config_type, make = _MAKERS[trainer]
-        fields = {**settings, "seed": seed}
-        if fields.get("simulation"):
-            if not self.arguments.simulation:
-                raise RfsError(f"{method} needs demonstrations: pass --simulation demos.npz")
-            fields["simulation"] = self.arguments.simulation
-        if self.arguments.steps:
-            fields["steps"] = self.arguments.steps
-        fields |= settings_for(trainer, self.arguments.set)
+        fields = self._settings(method, seed)
+        if fields.get("simulation") == "":
+            raise RfsError(f"{method} needs demonstrations: pass --simulation demos.npz")
         folder = self.arguments.runs / self.task / f"{method}_{seed}"
         begun = (folder / "training_state.safetensors").exists()
         if folder.exists() and not begun:
@@ -205,16 +288,39 @@ class Table:
         )
         runner = OfflineRunner(config, make, self.command)
         try:
+            if runner.step > config.steps:
+                raise RfsError(
+                    f"{folder}: has made {runner.step} updates already, asked for are {config.steps}: name "
+                    f"another --runs"
+                )
             path = runner.run()
         finally:
             runner.close()
         return Policy.load(path), {"settings": fields, "updates": runner.step, "update_cpu_s": runner.cpu_s}
 
     def _data(self, seed: int) -> Path:
-        """Corrected episodes of the base policy."""
+        """Corrected episodes of the base policy.
+
+        Raises:
+            RfsError: what is there was made by another policy, in another world, or is of another number.
+        """
         path: Path = self.arguments.runs / self.task / f"corrections_{seed}.npz"
-        if not path.exists():
-            count = self.arguments.recorded
+        count = self.arguments.recorded
+        if path.exists():
+            used = offline.load(path).used
+            was = {
+                "base": ", ".join(sorted({source.checkpoint for source in used})),
+                "recorded": len(used),
+                "world": offline.read_header(path)["world"],
+            }
+            wanted = {"base": self.base.checkpoint_id, "recorded": count, "world": self.arguments.world}
+            differences = _differences(was, wanted)
+            if differences:
+                raise RfsError(
+                    f"{path}: holds other episodes than are asked for: {'; '.join(differences)}: name "
+                    f"another --runs"
+                )
+        else:
             data = collect(
                 self.base,
                 self.env(count, "seen"),
@@ -229,7 +335,7 @@ class Table:
 
     def write(self) -> None:
         """Markdown and CSV of every cell that is there."""
-        found = [json.loads(path.read_text()) for path in (self.arguments.out / "cells").glob("*.json")]
+        found = [self._read(path) for path in self._cells.glob("*.json")]
         cells = sorted(found, key=lambda cell: (list(METHODS).index(cell["method"]), cell["seed"]))
         text = io.StringIO()
         writer = csv.writer(text)
