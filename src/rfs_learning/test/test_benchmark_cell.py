@@ -1,5 +1,6 @@
 """One cell of the matrix, on the toy task in this process."""
 
+import concurrent.futures
 import dataclasses
 import json
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rfs_core.errors import RfsError
+from rfs_core.errors import ConfigError, RfsError
 from rfs_learning import checkpoint
 from rfs_learning.benchmark import cell as cells
 from rfs_learning.benchmark import process
@@ -145,9 +146,40 @@ def test_a_diagnosis_that_was_interrupted_goes_on_with_what_is_left(tmp_path, co
 
 
 def test_another_setting_in_the_same_folder_is_refused(tmp_path, config):
-    Cell.create(tmp_path / "cell", config)
-    with pytest.raises(BenchmarkError, match=r"noise_std 0.8, asked for is 0.5: name another --out"):
-        Cell.create(tmp_path / "cell", dataclasses.replace(config, noise_std=0.5))
+    for name in ("train", "evaluation.json"):
+        cell = Cell.create(tmp_path / name, config)
+        (cell.path / name).mkdir()
+        with pytest.raises(BenchmarkError, match=r"noise_std 0.8, asked for is 0.5: name another --out"):
+            Cell.create(cell.path, dataclasses.replace(config, noise_std=0.5))
+
+
+def test_a_setting_out_of_range_is_refused_before_anything_is_written(tmp_path, config):
+    with pytest.raises(ConfigError, match=r"train_dt of CellConfig is 0.1 s, allowed: 0.0005 to 0.05 s"):
+        Cell.create(tmp_path / "cell", dataclasses.replace(config, train_dt=0.1))
+    assert not (tmp_path / "cell").exists()
+
+
+def test_a_cell_with_nothing_made_is_replaced_by_what_is_asked_for(tmp_path, config):
+    cell = Cell.create(tmp_path / "cell", dataclasses.replace(config, engine="mujco"))
+    with pytest.raises(AssertionError):  # there is no such engine; it is noticed when it is made
+        cell.make("run")
+    again = Cell.create(cell.path, config)
+    assert again.config.engine == "toy"
+    (cell.path / "cell.json").write_text('{"train_dt": 0.1}')  # what no cell can be
+    assert Cell.create(cell.path, config).config == config
+
+
+def test_a_cell_is_not_replaced_under_the_hands_of_who_makes_it(tmp_path, config):
+    cell = Cell.create(tmp_path / "cell", dataclasses.replace(config, method="base"))
+    with concurrent.futures.ThreadPoolExecutor(1) as other, process.locked(cell.path / "lock"):
+        asked = other.submit(
+            Cell.create, cell.path, dataclasses.replace(config, method="base", noise_std=0.5)
+        )
+        with pytest.raises(concurrent.futures.TimeoutError):
+            asked.result(0.5)
+        (cell.path / "evaluation.json").write_text("{}")
+    with pytest.raises(BenchmarkError, match=r"noise_std 0.8, asked for is 0.5"):
+        asked.result()
 
 
 def test_less_budget_than_was_trained_is_refused(tmp_path, config):

@@ -136,6 +136,7 @@ def test_every_task_has_its_first_seed_before_any_has_its_second(tmp_path, bases
 
 def test_a_base_policy_that_was_replaced_is_not_mixed_with_the_old_one(tmp_path, bases, toy_checkpoint):
     (cell,) = matrix_of(tmp_path, bases, tasks=("stack",), methods=("base",), seeds=(0,)).cells()
+    (cell.path / "evaluation.json").touch()
     other = tmp_path / "other.safetensors"
     checkpoint.save(other, toy_checkpoint(seed=5, task="stack", action_spec=toy_engine.ACTION))
     with pytest.raises(BenchmarkError, match=f"base_id {cell.config.base_id}, asked for is toy@"):

@@ -99,14 +99,20 @@ class Cell:
 
     @classmethod
     def create(cls, path: Path, config: CellConfig) -> Cell:
-        """Write down what is asked for; an existing cell keeps what it has.
+        """Write down what is asked for; a cell keeps what it has, one in which nothing was made is replaced.
 
         Raises:
+            ConfigError: a value out of range; nothing is written.
             BenchmarkError: the folder holds a cell that was made in another way.
         """
+        from_mapping(CellConfig, to_mapping(config))
         cell = cls(path)
         file = path / "cell.json"
-        if file.exists():
+        if file.exists() and not cell.begun and read_json(file) != to_mapping(config):
+            # Somebody may be about to make it as it was asked for before.
+            with locked(path / "lock"):
+                pass
+        if file.exists() and cell.begun:
             old, new = to_mapping(cell.config), to_mapping(config)
             other = [
                 key
@@ -135,6 +141,11 @@ class Cell:
         if self.config.method == "base":
             return Path(self.config.base_checkpoint)
         return self.path / "train" / "checkpoints" / "best.safetensors"
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is something that was made as `cell.json` says."""
+        return (self.path / "train").exists() or (self.path / "evaluation.json").exists()
 
     def done(self, stage: str) -> bool:
         """Whether a stage has nothing left to do."""
