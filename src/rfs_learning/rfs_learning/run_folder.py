@@ -90,7 +90,8 @@ class RunFolder:
         return self.checkpoints / f"step_{step:06d}.safetensors"
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """Append a row of metrics; every call has the same names."""
+        """Append a row of metrics. The first row names them all; a later one may lack what it did not
+        measure."""
         row = {"step": step, **values}
         new = not self._columns
         self._columns = self._columns or list(row)
@@ -105,12 +106,14 @@ class RunFolder:
                     self._board.add_scalar(name, value, step)
 
     def metrics(self) -> list[dict[str, float]]:
-        """All rows logged so far."""
+        """All rows logged so far; nan: not measured at this step."""
         path = self.path / _METRICS
         if not path.exists():
             return []
         with path.open(newline="") as file:
-            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+            return [
+                {name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(file)
+            ]
 
     def report(self, markdown: str) -> None:
         """Write the report of the finished run."""

@@ -85,6 +85,17 @@ def test_the_product_describes_itself_and_is_run_by_policy_unchanged(tmp_path, f
     assert "| toy#0 | toy@" in report
 
 
+@pytest.mark.parametrize(("log_every", "steps"), [(1, 4), (5, 6)])
+def test_a_row_without_an_update_of_the_actor_is_a_dash_in_the_report(tmp_path, files, log_every, steps):
+    # The actor is updated in updates 1, 3, 5; those after them alone in a row leave its figures out.
+    runner = start(files, tmp_path / "run", log_every=log_every, steps=steps)
+    runner.run()
+    runner.close()
+    rows = [line for line in (tmp_path / "run" / "report.md").read_text().splitlines() if line[2:3].isdigit()]
+    without = {int(row.split("|")[1]) for row in rows if "| - |" in row}
+    assert without == {step for step in range(log_every, steps + 1) if step % 2 == 0}
+
+
 def test_before_the_first_update_the_policy_is_the_base_policy_bit_for_bit(tmp_path, files):
     runner = start(files, tmp_path / "run")
     policy = Policy.from_checkpoint(runner.checkpoint())

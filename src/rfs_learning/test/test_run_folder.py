@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -27,6 +28,19 @@ def test_metrics_are_in_the_csv_and_in_tensorboard(tmp_path):
     assert [row["loss"] for row in folder.metrics()] == [0.1, 0.05, 1.0 / 30]
     board = EventAccumulator(str(folder.path)).Reload()
     assert [event.step for event in board.Scalars("loss")] == [10, 20, 30]
+
+
+def test_what_was_not_measured_at_a_step_is_nan(tmp_path):
+    folder = RunFolder.create(tmp_path / "run", {}, "train")
+    folder.log(1, {"critic": 0.5, "actor": 2.0})
+    folder.log(2, {"critic": 0.25})
+    folder.close()
+    first, second = folder.metrics()
+    assert first == {"step": 1, "critic": 0.5, "actor": 2.0}
+    assert (second["step"], second["critic"]) == (2, 0.25)
+    assert math.isnan(second["actor"])
+    RunFolder.resume(folder.path, step=2).close()
+    assert [row["step"] for row in folder.metrics()] == [1, 2]
 
 
 def test_resuming_drops_what_was_logged_after_the_saved_step(tmp_path):

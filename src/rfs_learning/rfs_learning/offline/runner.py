@@ -37,6 +37,11 @@ _STATE_KIND = "offline_training_state"
 _YES = {True: "yes", False: "no"}
 
 
+def _shown(value: float) -> str:
+    """For the report; nan: no update of the actor fell into this row."""
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
 class OfflineTrainingError(RfsError):
     """Training that cannot start or go on, with the reason."""
 
@@ -354,7 +359,7 @@ class OfflineRunner:
             "| update | " + " | ".join(columns) + " |",
             "|---" * (len(columns) + 1) + "|",
             *(
-                f"| {row['step']:.0f} | " + " | ".join(f"{row[name]:.3f}" for name in columns) + " |"
+                f"| {row['step']:.0f} | " + " | ".join(_shown(row[name]) for name in columns) + " |"
                 for row in picked
             ),
             "",
