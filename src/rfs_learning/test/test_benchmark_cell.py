@@ -145,6 +145,18 @@ def test_a_diagnosis_that_was_interrupted_goes_on_with_what_is_left(tmp_path, co
     assert cell.done("diagnose")
 
 
+def test_diagnostics_over_another_number_of_episodes_are_made_again(tmp_path, config):
+    config = dataclasses.replace(config, method="base")
+    made(tmp_path / "cell", config, "run", "diagnose")
+    cell = Cell.create(tmp_path / "cell", dataclasses.replace(config, diagnostic_episodes=12))
+    assert cell.done("run")
+    assert not cell.done("diagnose")
+    cell.make("diagnose")
+    assert cell.done("diagnose")
+    # base_zero and two disturbances
+    assert [figures["episodes"] for figures in cell.result()["diagnostics"].values()] == [12, 12, 12]
+
+
 def test_another_setting_in_the_same_folder_is_refused(tmp_path, config):
     for name in ("train", "evaluation.json"):
         cell = Cell.create(tmp_path / name, config)

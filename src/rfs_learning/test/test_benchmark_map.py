@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from rfs_learning.benchmark import cli
 from rfs_learning.benchmark import map as maps
 from rfs_learning.benchmark.map import Point
 from rfs_learning.benchmark.settings import BenchmarkError
@@ -46,8 +47,21 @@ def test_a_point_goes_on_where_it_failed(tmp_path, monkeypatch):
     with pytest.raises(BenchmarkError):
         maps.make_point(point, tmp_path / "p", options)
     maps.make_point(point, tmp_path / "p", options)
-    maps.make_point(point, tmp_path / "p", options)
     assert ran == ["collect_demonstrations", "base_trainer", "base_trainer", "benchmark"]
+
+
+def test_a_point_is_asked_for_more_methods_and_episodes_than_it_was_made_with(tmp_path, monkeypatch):
+    folder, ran = tmp_path / "p", []
+    (folder / "base").mkdir(parents=True)
+    (folder / "demos.npz").touch()
+    (folder / "base" / "report.md").touch()
+    monkeypatch.setattr(maps, "_run", ran.append)
+    for methods, episodes in ((["base", "rfs"], "512"), (["base", "noise", "rfs"], "1024")):
+        given = ["--out", str(tmp_path), "--methods", *methods, "--episodes", episodes]
+        maps.make_point(Point(0.0, 0.0), folder, maps.parser().parse_args(given))
+        asked = cli.parser().parse_args(ran[-1][4:])
+        assert (asked.methods, asked.episodes) == (methods, int(episodes))
+    assert len(ran) == 2  # the matrix alone, which makes what is not there
 
 
 def test_an_interrupted_base_policy_is_resumed(tmp_path):

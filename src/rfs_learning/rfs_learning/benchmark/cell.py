@@ -157,7 +157,7 @@ class Cell:
         made = read_json(self.path / ("diagnostics.json" if stage == "diagnose" else "films.json"))
         if made.get("checkpoint") != evaluation["checkpoint"]:
             return False
-        return stage == "film" or set(self._wanted_diagnostics()) <= set(made.get("figures", {}))
+        return stage == "film" or not self._missing_diagnostics(made.get("figures", {}))
 
     def make(self, stage: str) -> None:
         """Do what is left of a stage.
@@ -242,9 +242,7 @@ class Cell:
         made = read_json(file)
         if made.get("checkpoint") != policy.checkpoint_id:
             made = {"checkpoint": policy.checkpoint_id, "figures": {}}
-        for name in self._wanted_diagnostics():
-            if name in made["figures"]:
-                continue
+        for name in self._missing_diagnostics(made["figures"]):
             kind, _, what = name.partition("/")
             if kind == "disturbance":
                 disturbed = self._make_env(disturbance=float(what))
@@ -258,10 +256,16 @@ class Cell:
             made["figures"][name] = figures
             write_json(file, made)
 
-    def _wanted_diagnostics(self) -> list[str]:
+    def _missing_diagnostics(self, figures: dict[str, Any]) -> list[str]:
+        """Names of those that are not there, or are over another number of episodes."""
         config = self.config
-        return [f"switch/{name}" for name in measure.SWITCHES[config.modulation]] + [
+        wanted = [f"switch/{name}" for name in measure.SWITCHES[config.modulation]] + [
             f"disturbance/{factor:g}" for factor in config.disturbances
+        ]
+        return [
+            name
+            for name in wanted
+            if name not in figures or figures[name].get("episodes") != config.diagnostic_episodes
         ]
 
     def _film(self) -> None:

@@ -74,8 +74,9 @@ class Point:
         # fmt: on
 
 
-def steps_of(point: Point, folder: Path, options: argparse.Namespace) -> list[tuple[Path, list[str]]]:
-    """What is to be done for a point: the file that says that it is done, and the command."""
+def steps_of(point: Point, folder: Path, options: argparse.Namespace) -> list[tuple[Path | None, list[str]]]:
+    """What is to be done for a point: the file that says that it is done, and the command; None where the
+    command itself knows."""
     demos, base = folder / "demos.npz", folder / "base"
     last = base / "checkpoints" / f"step_{options.base_steps:06d}.safetensors"
     resume = str((base / "training_state.safetensors").exists()).lower()
@@ -90,7 +91,7 @@ def steps_of(point: Point, folder: Path, options: argparse.Namespace) -> list[tu
             "-p", f"demonstrations:={demos}", "-p", f"run_dir:={base}", "-p", f"steps:={options.base_steps}",
             "-p", "seed:=0", "-p", f"resume:={resume}",
         ]),
-        (folder / "cells" / "report" / f"complete_{options.budget}", [
+        (None, [
             "ros2", "run", "rfs_learning", "benchmark", "--tasks", TASK, "--methods", *options.methods,
             "--seeds", "0", "--base", f"{TASK}={last}", "--budget", str(options.budget), "--stages", "run",
             "--workers", "1", "--no-figures", "--episodes", str(options.episodes),
@@ -110,10 +111,8 @@ def make_point(point: Point, folder: Path, options: argparse.Namespace) -> None:
     with locked(folder / "lock"):
         for index in range(len(steps_of(point, folder, options))):
             done, command = steps_of(point, folder, options)[index]
-            if not done.exists():
+            if done is None or not done.exists():
                 _run(command)
-                if done.name.startswith("complete"):
-                    write_atomic(done, b"")
 
 
 def _run(command: list[str]) -> None:
