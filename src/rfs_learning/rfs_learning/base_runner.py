@@ -112,6 +112,7 @@ class BaseRunner:
             self.folder = RunFolder.resume(path, self.step)
         else:
             self.folder = RunFolder.create(path, to_mapping(config), self.command)
+            self._save_state()  # so that a run that is killed early can go on
         self._bar = tqdm(
             total=config.steps,
             initial=self.step,

@@ -37,11 +37,13 @@ class RunFolder:
     def create(cls, path: Path, config: dict[str, Any], command: str) -> RunFolder:
         """Start a new run.
 
+        What a run left that ended before it wrote anything but its configuration is written over.
+
         Raises:
             RfsError: the folder already holds a run.
         """
         folder = cls(path)
-        if folder.state_path.exists() or (path / _CONFIG).exists():
+        if folder.state_path.exists() or ((path / _CONFIG).exists() and folder._has_more()):
             raise RfsError(
                 f"run_dir {path}: holds a run already; pass resume:=true to continue it, or name another"
             )
@@ -124,6 +126,12 @@ class RunFolder:
         if self._board is not None:
             self._board.close()
             self._board = None
+
+    def _has_more(self) -> bool:
+        """Whether a run left more than its configuration, empty curves and an empty folder."""
+        made = [file for file in self.path.iterdir() if file.name not in (_CONFIG, self.checkpoints.name)]
+        curves = all(file.name.startswith("events.out.tfevents.") for file in made)
+        return not curves or any(self.checkpoints.glob("*"))
 
     def _open_board(self, purge_from: int | None) -> None:
         # purge_step: TensorBoard hides the events of an interrupted run that came after it.

@@ -81,6 +81,17 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(config, tmp_path):
     assert _largest_difference(checkpoint.load(path).tensors, checkpoint.load(resumed_path).tensors) == 0.0
 
 
+def test_a_run_that_was_killed_before_its_first_checkpoint_goes_on_to_the_same_weights(config, tmp_path):
+    _, path = _finished(config)
+    killed_config = dataclasses.replace(config, run_dir=str(tmp_path / "killed"))
+    runner = BaseRunner(killed_config, "train")
+    runner.advance(24)  # the first checkpoint would be at 25
+    runner.close()
+    resumed, resumed_path = _finished(dataclasses.replace(killed_config, resume=True))
+    assert _largest_difference(checkpoint.load(path).tensors, checkpoint.load(resumed_path).tensors) == 0.0
+    assert [row["step"] for row in resumed.folder.metrics()] == [10, 20, 30, 40, 50, 60]
+
+
 def test_another_seed_gives_other_weights(config, tmp_path):
     _, path = _finished(config)
     _, other = _finished(dataclasses.replace(config, seed=4, run_dir=str(tmp_path / "other")))

@@ -62,6 +62,33 @@ def test_a_run_that_was_interrupted_and_resumed_ends_with_the_same_bits(tmp_path
     assert rows[0] == rows[1]
 
 
+def test_a_run_that_was_killed_before_its_first_checkpoint_goes_on_to_the_same_bits(tmp_path, files):
+    whole = start(files, tmp_path / "whole")
+    path = whole.run()
+    whole.close()
+    killed = start(files, tmp_path / "killed")
+    killed.advance(9)  # the first checkpoint would be at 10
+    killed.close()
+    again = start(files, tmp_path / "killed", resume=True)
+    assert again.step == 0
+    other = again.run()
+    again.close()
+    one, two = checkpoint.load(path), checkpoint.load(other)
+    assert all(torch.equal(one.tensors[name], two.tensors[name]) for name in one.tensors)
+
+
+def test_the_last_good_state_of_a_run_that_fails_at_once_can_be_resumed_from(tmp_path, files):
+    runner = start(files, tmp_path / "run")
+    with torch.no_grad():
+        runner.algorithm.critic.biases[-1].fill_(float("nan"))
+    with pytest.raises(OfflineTrainingError, match=r"update 0: .*the last good state in .*state.safetensors"):
+        runner.advance(1)
+    runner.close()
+    again = start(files, tmp_path / "run", resume=True)
+    again.advance(1)
+    again.close()
+
+
 def test_the_product_describes_itself_and_is_run_by_policy_unchanged(tmp_path, files):
     runner = start(files, tmp_path / "run")
     path = runner.run()

@@ -57,3 +57,14 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path):
     _logged(tmp_path / "run")
     with pytest.raises(RfsError, match="holds a run already; pass resume:=true"):
         RunFolder.create(tmp_path / "run", {}, "train")
+
+
+def test_what_a_run_left_that_had_not_begun_is_written_over(tmp_path):
+    RunFolder.create(tmp_path / "run", {"seed": 1}, "train").close()
+    RunFolder.create(tmp_path / "run", {"seed": 2}, "train").close()
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["config"] == {"seed": 2}
+    for name in ("checkpoints/step_000010.safetensors", "episodes.npz"):
+        (tmp_path / "run" / name).touch()
+        with pytest.raises(RfsError, match="holds a run already"):
+            RunFolder.create(tmp_path / "run", {}, "train")
+        (tmp_path / "run" / name).unlink()

@@ -123,6 +123,7 @@ class OfflineRunner:
             self.folder = RunFolder.resume(self.folder_path, self.step)
         else:
             self.folder = RunFolder.create(self.folder_path, to_mapping(config), self.command)
+            self._save_state()  # so that a run that is killed early can go on
         self.notes = [*self.data.summary().splitlines(), *self.algorithm.facts()]
         for sentence in self.notes:
             say(sentence)
