@@ -25,6 +25,7 @@ from rfs_data.schema import (
     HEADER_FILE,
     METADATA_FILE,
     PART_SUFFIX,
+    RECOVERED_SUFFIX,
     file_sha256,
     mcap_name,
     seal_holds,
@@ -200,9 +201,14 @@ def _check_file(path: Path, size: int, sha256: str, hint: str) -> None:
 
 
 def bags_in(folder: Path) -> list[Path]:
-    """Every bag in a folder, finished or not, in the order of names; the folder itself where it is one."""
+    """Every bag in a folder, finished or not, in the order of names; the folder itself where it is one.
+
+    What an interrupted recovery left is none: the bag that it was made from is still there.
+    """
     if folder.name in ("", ".."):
         folder = folder.resolve()  # a bag has a name
+    if _half_recovered(folder):
+        return []
     if (folder / HEADER_FILE).exists() or folder.name.endswith(PART_SUFFIX):
         return [folder]
     if not folder.is_dir():
@@ -212,8 +218,12 @@ def bags_in(folder: Path) -> list[Path]:
     return inside or ([folder] if any(folder.glob("*.mcap")) else [])
 
 
+def _half_recovered(path: Path) -> bool:
+    return path.name.endswith(RECOVERED_SUFFIX + PART_SUFFIX)
+
+
 def _looks_like_bag(path: Path) -> bool:
-    return (
+    return not _half_recovered(path) and (
         path.name.endswith(PART_SUFFIX)
         or (path / HEADER_FILE).exists()
         or (path / METADATA_FILE).exists()

@@ -136,7 +136,7 @@ class BagWriter:
             self._writer.start(profile="ros2", library="rfs_data")
             self._writer.add_metadata(OPENING_RECORD, {HEADER_KEY: canonical_json(sealed(opening)).decode()})
             self._register(typestore)
-        except OSError:
+        except BaseException:
             self._file.close()
             shutil.rmtree(self.part, ignore_errors=True)  # nothing worth recovering is in it
             raise

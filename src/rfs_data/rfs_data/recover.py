@@ -5,7 +5,8 @@
 
 Every chunk that is still whole is read, from the file's beginning to the first byte that makes no sense, and
 after a damaged chunk onwards where the next one can be found. The result is a new bag beside the old one,
-named `<id>-recovered`; nothing is overwritten or removed. Exit code 0, or 3 where nothing could be recovered.
+named `<id>-recovered`; nothing is overwritten or removed. What a recovery leaves that is interrupted is not
+in the way of the next one. Exit code 0, or 3 where nothing could be recovered.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ from rfs_data.schema import (
     HEADER_KEY,
     OPENING_RECORD,
     PART_SUFFIX,
+    RECOVERED_SUFFIX,
     Topic,
     seal_holds,
 )
 
-RECOVERED_SUFFIX = "-recovered"
 EXIT_LOSS = 3
 
 _RECORD_HEAD = 9
@@ -157,14 +158,13 @@ def recover(path: Path) -> Recovery:
         path: Folder of a bag that is not intact.
 
     Raises:
-        BagError: nothing can be recovered, or it was recovered before.
+        BagError: nothing can be recovered, it was recovered before, or is being recovered.
         OSError: the disk refuses.
     """
     try:
         return _recover(path)
     except (*READ_ERRORS, TypesysError, TypeError, AttributeError) as error:
         # A header that says other things than headers do.
-        shutil.rmtree(path.with_name(recovered_as(path).name + PART_SUFFIX), ignore_errors=True)
         raise BagError(Reason.DAMAGED, f"{path}: too damaged to recover: {error!r}") from error
 
 
@@ -174,6 +174,7 @@ def _recover(path: Path) -> Recovery:
         raise BagError(Reason.NOT_A_BAG, f"{path}: {len(files)} .mcap files in it, needs one")
     if being_written(files[0]):
         raise BagError(Reason.UNFINISHED, f"{path}: is being recorded; wait for its recorder's end")
+    _remove_half_recovered(path)
     found = salvage(files[0])
     header = found.header if found.header is not None else _sidecar(path)
     if header is None:
@@ -195,31 +196,45 @@ def _recover(path: Path) -> Recovery:
     opening = {
         key: value for key, value in header.items() if key not in ("messages", "files", "header_sha256")
     }
-    writer = BagWriter(path.parent, recovered_as(path).name, topics.values(), store, opening)
-    for message in found.messages:
-        channel = found.channels.get(message.channel_id)
-        topic = topics[channel.topic] if channel is not None else order[message.channel_id]
-        writer.write(topic.name, message.log_time, message.publish_time, message.sequence, message.data)
     whole = found.closed and not found.damaged
-    result = writer.close(
-        {
-            **opening,
-            "complete": bool(whole and header.get("complete")),
-            "marks": [*header.get("marks", []), f"recovered from {path.name}"],
-            "recovered": {
-                "from": path.name,
-                "closed": found.closed,
-                "damaged_chunks": len(found.damaged),
-                "bytes": found.size,
-                "bytes_read": found.read,
-                "ended": found.ended,
-            },
-        }
-    )
+    writer = BagWriter(path.parent, recovered_as(path).name, topics.values(), store, opening)
+    try:
+        for message in found.messages:
+            channel = found.channels.get(message.channel_id)
+            topic = topics[channel.topic] if channel is not None else order[message.channel_id]
+            writer.write(topic.name, message.log_time, message.publish_time, message.sequence, message.data)
+        result = writer.close(
+            {
+                **opening,
+                "complete": bool(whole and header.get("complete")),
+                "marks": [*header.get("marks", []), f"recovered from {path.name}"],
+                "recovered": {
+                    "from": path.name,
+                    "closed": found.closed,
+                    "damaged_chunks": len(found.damaged),
+                    "bytes": found.size,
+                    "bytes_read": found.read,
+                    "ended": found.ended,
+                },
+            }
+        )
+    except BaseException:  # a full disk, Ctrl-C
+        writer.abandon()
+        shutil.rmtree(writer.part, ignore_errors=True)
+        raise
     times = [message.log_time for message in found.messages]
     lost = 0 if whole else found.size - found.read
     seconds = (max(times) - min(times)) * 1e-9
     return Recovery(path, result, len(times), len(found.damaged), lost, seconds)
+
+
+def _remove_half_recovered(path: Path) -> None:
+    """Remove what a recovery of this bag left that was killed."""
+    part = path.with_name(recovered_as(path).name + PART_SUFFIX)
+    if any(being_written(file) for file in part.glob("*.mcap")):
+        raise BagError(Reason.UNFINISHED, f"{path}: is being recovered; wait for the other recover_bag's end")
+    if part.exists():
+        shutil.rmtree(part)
 
 
 def recovered_as(path: Path) -> Path:

@@ -29,6 +29,7 @@ HEADER_KEY = "header"
 """Key of the JSON text in both records."""
 
 PART_SUFFIX = ".part"
+RECOVERED_SUFFIX = "-recovered"
 HEADER_FILE = "episode.json"
 METADATA_FILE = "metadata.yaml"
 

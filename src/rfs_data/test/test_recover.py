@@ -1,5 +1,7 @@
 """What a killed recorder left, or a damaged disk, becomes a whole bag beside the old one."""
 
+import errno
+import os
 import random
 import shutil
 import struct
@@ -11,7 +13,7 @@ from handmade_bags import Script
 from mcap.opcode import Opcode
 
 from rfs_data import recover
-from rfs_data.bag_reader import Bag
+from rfs_data.bag_reader import Bag, bags_in
 from rfs_data.bag_writer import BagWriter
 from rfs_data.definitions import typestore
 from rfs_data.episode import read_episode
@@ -188,6 +190,54 @@ def test_whatever_bits_are_flipped_recovery_ends_with_a_bag_or_a_sentence(tmp_pa
             results.append(0)
     assert max(results) > 0
     assert not list(tmp_path.glob("*-recovered.part"))
+
+
+class Failing:
+    """Stands in for `os.write`: raises from the n-th write of a chunk on."""
+
+    def __init__(self, error, after):
+        self.error, self.left, self.write = error, after, os.write
+
+    def __call__(self, descriptor, data):
+        if len(data) > 1000:
+            self.left -= 1
+            if self.left < 0:
+                raise self.error
+        return self.write(descriptor, data)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "no space left"), KeyboardInterrupt()])
+def test_a_recovery_that_was_interrupted_can_be_made_again(tmp_path, monkeypatch, error):
+    part = unfinished(tmp_path, 7)
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "write", Failing(error, after=1))
+        with pytest.raises(type(error)):
+            recover.recover(part)
+    assert [path.name for path in tmp_path.iterdir()] == ["bag.part"]
+    assert read_episode(recover.recover(part).result).steps == 7
+
+
+def test_what_a_killed_recovery_left_is_no_bag_and_is_removed_by_the_next_one(tmp_path, capsys):
+    unfinished(tmp_path, 7)
+    left = unfinished(tmp_path, 3, "bag-recovered")
+    assert left.name == "bag-recovered.part"
+    assert [path.name for path in bags_in(tmp_path)] == ["bag.part"]
+    assert bags_in(left) == []
+    with pytest.raises(SystemExit) as ended:
+        recover.main([str(tmp_path)])
+    assert ended.value.code == 0, capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bag-recovered", "bag.part"]
+    assert read_episode(tmp_path / "bag-recovered").steps == 7
+
+
+def test_a_bag_that_somebody_else_recovers_is_left_alone(tmp_path):
+    part = unfinished(tmp_path, 7)
+    script = Script()
+    other = BagWriter(tmp_path, "bag-recovered", TOPICS, typestore(), handmade.header(script, "bag"))
+    with pytest.raises(BagError, match="is being recovered; wait"):
+        recover.recover(part)
+    assert other.part.exists()
+    other.abandon()
 
 
 def test_a_bag_that_lost_its_header_file_is_recovered_from_the_one_inside(tmp_path, capsys):
