@@ -17,7 +17,7 @@ from rfs_learning.distill import collector as collector_module
 from rfs_learning.distill.augment import Augmentation
 from rfs_learning.distill.collector import action_noise
 from rfs_learning.distill.config import DistillConfig
-from rfs_learning.distill.runner import DistillRunner
+from rfs_learning.distill.runner import DistillRunner, student_of
 from rfs_learning.distill.store import CENTRE, Rows, Store, StoreError, StoreHeader
 from rfs_learning.evaluate import play
 from rfs_learning.policy import Policy, PolicyOutput
@@ -92,7 +92,7 @@ def test_a_run_collects_trains_lets_the_student_act_and_leaves_a_base_policy(toy
     runner = DistillRunner(toy, "distil")
     path = runner.run()
     runner.close()
-    first, second = runner.collector.store.of_round(0), runner.collector.store.of_round(1)
+    first, second = runner.collector.of_round(0), runner.collector.of_round(1)
     assert sum(line["success"] for line in first) >= 30
     # Of the teacher's episodes only successes are kept, of the student's all; 6 decisions each.
     assert all(line["rows"] == (6 if line["success"] else 0) for line in first)
@@ -137,6 +137,64 @@ def test_a_run_that_was_interrupted_ends_with_the_same_weights(toy, tmp_path):
     resumed.run()
     resumed.close()
     torch.testing.assert_close(weights(resumed), weights(whole), rtol=0, atol=0)
+
+
+def state_rows(value):
+    """Three rows of the toy's state, all of them `value`."""
+    seen = np.full((3, 4), value, np.float32)
+    return Rows(seen, np.zeros((3, 0, 3), np.float32), seen, np.zeros((3, 2, 2), np.float32))
+
+
+def learned_from(runner):
+    """What the rows hold that a runner learns from in its present round."""
+    runner._lay_out()
+    return np.asarray(runner._arrays["own"][runner._train])[:, 0].tolist()
+
+
+def test_students_that_share_the_teachers_episodes_keep_their_own_apart(toy, tmp_path):
+    shared = dataclasses.replace(
+        toy, observation="state", data_dir=str(tmp_path / "rows"), validation_share=0.0, episodes=2,
+        round_episodes=1,
+    )  # fmt: skip
+
+    def student(run, width):
+        return DistillRunner(
+            dataclasses.replace(shared, run_dir=str(tmp_path / run), hidden_width=width), "distil"
+        )
+
+    first = student("one", 16)
+    # In the order on the disk: the teacher's, one in which the first student acted, the teacher's.
+    acted = {"student": first.collector.student, "round": 1}
+    first.collector.store.append([(line(0), state_rows(1.0))])
+    first.collector.store.append([(line(1) | acted, state_rows(2.0)), (line(2), state_rows(3.0))])
+    second = student("two", 32)
+    assert (first.collector.missing(1), second.collector.missing(1)) == (0, 1)
+    assert learned_from(first) == learned_from(second) == [1.0] * 3 + [3.0] * 3
+    first.round = second.round = 1
+    assert learned_from(first) == [1.0] * 3 + [2.0] * 3 + [3.0] * 3
+    assert learned_from(second) == [1.0] * 3 + [3.0] * 3
+    second.collector.batch(1, Teacher())
+    assert {one["student"] for one in second.collector.of_round(1)} == {second.collector.student}
+    for runner in (first, second):
+        runner.close()
+
+
+def test_a_student_is_known_by_its_settings_wherever_its_files_are(toy):
+    elsewhere = dataclasses.replace(toy, run_dir="a", data_dir="b", teacher="c", threads=2)
+    assert student_of(elsewhere) == student_of(toy)
+    for other in ({"hidden_width": 64}, {"steps": 31}, {"name": "mine"}):
+        assert student_of(dataclasses.replace(toy, **other)) != student_of(toy)
+
+
+def test_a_student_that_is_resumed_with_more_steps_keeps_its_episodes(toy):
+    runner = DistillRunner(toy, "distil")
+    while runner.round == 0:
+        runner.advance(30)
+    runner.advance(1)  # 20 episodes in which it acts
+    runner.close()
+    resumed = DistillRunner(dataclasses.replace(toy, resume=True, rounds=2, round_steps=20), "distil")
+    assert resumed.collector.missing(1) == 0
+    resumed.close()
 
 
 def test_a_run_of_other_settings_is_not_resumed(toy):

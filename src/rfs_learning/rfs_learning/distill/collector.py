@@ -30,8 +30,11 @@ _DECIDES_ROWS = (
 class Collector:
     """A teacher, environments and the store that they fill."""
 
-    def __init__(self, config: DistillConfig) -> None:
+    def __init__(self, config: DistillConfig, student: str | None = None) -> None:
         """
+        Args:
+            student: who acts in later rounds than 0.
+
         Raises:
             RfsError: no teacher, a teacher that does not fit the task, or a store of other settings.
         """
@@ -40,6 +43,8 @@ class Collector:
                 "teacher is empty; pass a checkpoint, -p teacher:=checkpoints/grasp_rfs.safetensors"
             )
         self.config = config
+        self.student = student
+        """Names the episodes that are its own; None: those that name nobody."""
         self.teacher = Policy.load(config.teacher)
         header = self.teacher.header
         self.env: VecEnv = make_env(
@@ -66,9 +71,22 @@ class Collector:
         )
         self._action_noise = action_noise(self.env.action_spec, config.action_noise)
 
+    def belongs(self, line: dict[str, Any]) -> bool:
+        """Whether the student learns from an episode: from all of the teacher's, and from its own."""
+        return bool(line["round"] == 0 or line.get("student") == self.student)
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """The lines of all episodes that belong to the student."""
+        return [line for line in self.store.episodes if self.belongs(line)]
+
+    def of_round(self, number: int) -> list[dict[str, Any]]:
+        """Those of one round."""
+        return [line for line in self.lines if line["round"] == number]
+
     def missing(self, number: int) -> int:
         """Episodes that round `number` still lacks."""
-        lines = self.store.of_round(number)
+        lines = self.of_round(number)
         if number == 0:
             return max(0, self.config.episodes - sum(bool(line["success"]) for line in lines))
         return max(0, self.config.round_episodes - len(lines))
@@ -79,7 +97,7 @@ class Collector:
         Raises:
             RfsError: the teacher hardly ever succeeds.
         """
-        lines = self.store.of_round(number)
+        lines = self.of_round(number)
         if number == 0 and len(lines) > _MOST_TRIES * max(self.config.episodes, self.config.envs):
             won = sum(bool(line["success"]) for line in lines)
             raise RfsError(
@@ -100,6 +118,8 @@ class Collector:
         ):
             won += success
             line: dict[str, Any] = {"episode": episode, "round": number, "success": success}
+            if number > 0 and self.student is not None:
+                line["student"] = self.student
             kept.append((line, rows if success or number > 0 else None))
         self.store.append(kept)
         return len(episodes), won

@@ -7,6 +7,8 @@ the gradient step where it stopped, from the store and `training_state.safetenso
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 import shlex
 import sys
@@ -37,12 +39,21 @@ _MAY_CHANGE_ON_RESUME = (
 )  # fmt: skip
 """What changes no weight that is there, or only how long the run still goes on: with fewer steps the learning
 rate falls sooner."""
+_DOES_NOT_NAME = ("run_dir", "data_dir", "teacher", "resume", "checkpoint_every", "log_every", "threads")
+"""Settings that do not make another student."""
 _VALIDATION_ROWS = 1024
 _FIT_CLOUDS = 500
 
 
 class DistillError(RfsError):
     """Distillation that cannot start or go on, with the reason."""
+
+
+def student_of(config: DistillConfig) -> str:
+    """What the episodes of a student are known by among those of others: its settings, when it is started."""
+    settings = {name: value for name, value in to_mapping(config).items() if name not in _DOES_NOT_NAME}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    return f"{config.name}@{digest[:12]}"
 
 
 class DistillRunner:
@@ -60,7 +71,7 @@ class DistillRunner:
         torch.set_num_threads(config.threads)
         self.config = config
         self.command = command if command is not None else shlex.join(sys.argv)
-        self.collector = Collector(config)
+        self.collector = Collector(config, student_of(config))
         header = self.collector.store.header
         self.student = Student(config, header.action_spec, header.observation_spec, header.state_spec)
         self._optimizer = torch.optim.AdamW(
@@ -150,6 +161,7 @@ class DistillRunner:
             "sums": self._sums.tolist(),
             "config": to_mapping(self.config),
             "teacher": self.collector.teacher.checkpoint_id,
+            "student": self.collector.student,
             "command": self.command,
         }
         training_state.save(
@@ -176,7 +188,11 @@ class DistillRunner:
             "sha256": file_sha256(Path(config.teacher)),
             "id": self.collector.teacher.checkpoint_id,
         }
-        rows = {"kind": "distillation_rows", "path": store.path.name, "sha256": store.digest()}
+        rows = {
+            "kind": "distillation_rows",
+            "path": store.path.name,
+            "sha256": store.digest(self.collector.lines),
+        }
         flow = self.student.average
         header = CheckpointHeader(
             kind="flow_base",
@@ -199,19 +215,15 @@ class DistillRunner:
     def _lay_out(self) -> None:
         """Choose which rows are learned from in this round, and fit the normalisers in the first."""
         store = self.collector.store
-        episode = np.concatenate(
-            [
-                np.full(int(line["rows"]), index)
-                for index, line in enumerate(store.episodes)
-                if line["round"] <= self.round
-            ]
+        known = np.array(
+            [self.collector.belongs(line) and line["round"] <= self.round for line in store.episodes], bool
         )
-        chosen = np.random.default_rng(self.config.seed).random(len(store.episodes))
-        held_out = chosen[episode] < self.config.validation_share
+        drawn = np.random.default_rng(self.config.seed).random(len(known))
+        held_out = drawn < self.config.validation_share
         self._arrays = {name: store.array(name) for name in ("own", "state", "action")}
         self._points = store.array("points") if self.config.observation == "points" else None
-        self._train = np.flatnonzero(~held_out)
-        rows = np.flatnonzero(held_out)
+        self._train = store.rows_of(known & ~held_out)
+        rows = store.rows_of(known & held_out)
         rng = np.random.default_rng(self.config.seed)
         self._validation = np.sort(rng.permutation(rows)[:_VALIDATION_ROWS])
         if len(self._train) == 0:
@@ -324,6 +336,8 @@ class DistillRunner:
                 "a new run_dir"
             )
         training_state.restore(tensors, self.student.modules, self._optimizer, self._generator)
+        # Of a version that did not name it: None, as its episodes say.
+        self.collector.student = header.get("student")
         self.round, self.round_step = int(header["round"]), int(header["round_step"])
         self.step, self._sums = int(header["step"]), np.array(header["sums"])
         self.command = str(header["command"])
@@ -335,10 +349,11 @@ class DistillRunner:
         picked = (
             [rows[int(i)] for i in np.unique(np.linspace(0, len(rows) - 1, 12).astype(int))] if rows else []
         )
-        rounds = range(max((line["round"] for line in store.episodes), default=0) + 1)
+        mine = self.collector.lines
+        rounds = range(max((line["round"] for line in mine), default=0) + 1)
         told = []
         for number in rounds:
-            played = store.of_round(number)
+            played = self.collector.of_round(number)
             won = sum(bool(line["success"]) for line in played)
             who = "the teacher acted" if number == 0 else "the student acted"
             told.append(f"  - round {number}, {who}: {len(played)} episodes, {won} succeeded")
@@ -348,7 +363,7 @@ class DistillRunner:
             f"- Command: `{self.command}`",
             f"- Checkpoint: `{path.name}`, id `{self.checkpoint().id}`",
             f"- Teacher: `{self.collector.teacher.checkpoint_id}`",
-            f"- {store.rows} rows:",
+            f"- {sum(int(line['rows']) for line in mine)} rows:",
             *told,
             f"- {self.step} steps of {self.config.batch_size}; this process ran "
             f"{time.monotonic() - self._started:.0f} s, {torch.get_num_threads()} thread(s), "

@@ -8,6 +8,9 @@ A folder with
     action.f32      the chunk that the teacher chose, physical units
     episodes.jsonl  a line for every episode that is whole, written after its rows
 
+Several students may learn from one folder, one after the other: the teacher's episodes (round 0) are
+everybody's, those in which a student acted name it and are its own.
+
 The arrays are plain numbers, row after row, and are mapped into memory for training. What a crash leaves
 behind the last line is cut off when the folder is opened again.
 """
@@ -113,7 +116,8 @@ class Store:
         if not count:
             del self._shapes["points"]
         self.episodes: list[dict[str, Any]] = []
-        """Of every whole episode: `episode`, `round`, `success`, `rows`; 0 rows where it was not kept."""
+        """Of every whole episode: `episode`, `round`, `success`, `rows` (0 where it was not kept); where a
+        student acted also `student`, which older stores do not name."""
         path.mkdir(parents=True, exist_ok=True)
         if (path / _HEADER).exists():
             self._open()
@@ -131,15 +135,15 @@ class Store:
         """The first episode that was not played yet."""
         return max((int(line["episode"]) + 1 for line in self.episodes), default=0)
 
-    def of_round(self, number: int) -> list[dict[str, Any]]:
-        """The lines of one round."""
-        return [line for line in self.episodes if line["round"] == number]
+    def rows_of(self, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Which rows are of chosen episodes, ascending. Shape: (len(self.episodes),) -> (rows of them,)"""
+        return np.flatnonzero(np.repeat(chosen, [int(line["rows"]) for line in self.episodes]))
 
     def append(self, played: list[tuple[dict[str, Any], Rows | None]]) -> None:
         """Write episodes: their rows first, then their lines.
 
         Args:
-            played: line (`episode`, `round`, `success`) and rows of each; None: not kept.
+            played: line (`episode`, `round`, `success`, `student`) and rows of each; None: not kept.
         """
         lines = []
         files = {name: (self.path / shape[0]).open("ab") for name, shape in self._shapes.items()}
@@ -167,9 +171,9 @@ class Store:
             return np.zeros((0, *shape), dtype)
         return np.memmap(self.path / file, dtype, mode="r", shape=(self.rows, *shape))
 
-    def digest(self) -> str:
-        """SHA-256 over header and lines: which episodes under which settings, hence which rows."""
-        text = json.dumps([self.header.to_dict(), self.episodes], sort_keys=True)
+    def digest(self, lines: list[dict[str, Any]]) -> str:
+        """SHA-256 over header and some lines: which episodes under which settings, hence which rows."""
+        text = json.dumps([self.header.to_dict(), lines], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _open(self) -> None:
