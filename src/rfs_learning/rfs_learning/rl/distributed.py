@@ -3,8 +3,10 @@
     torchrun --nproc-per-node 2 -m rfs_learning.nodes.ppo_trainer --ros-args -p task:=stack ...
 
 Every process plays its share of the environments; what is learned from is the whole batch. All processes
-draw the random numbers of all environments and use their own rows, so that they do together what one process
-would do alone, up to rounding, and so that the state of process 0 is the state of all.
+draw the random numbers of all environments and use their own rows, so that together they collect the joint
+data that one process would collect alone, and so that the state of process 0 is the state of all. With one
+minibatch they also learn from it what one process would, up to rounding; with several each process shuffles
+its own share, so that minibatches hold other decisions.
 """
 
 from __future__ import annotations
