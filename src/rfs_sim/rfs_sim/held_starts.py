@@ -1,4 +1,4 @@
-"""Makes the starts of tasks that begin with an object in the hand: `python -m rfs_sim.held_starts --seed 0`.
+"""Makes the starts of tasks that begin with an object in the hand: `python -m rfs_sim.held_starts`.
 
 The flawless demonstrator of grasp takes a brick of one size, with drawn mass, gains and place, lifts it and
 stands still until everything rests. What is then held upright and does not slip goes into the bank, a .npz
@@ -133,18 +133,28 @@ def _hold(worlds: Worlds, action: NDArray[np.float64], moving: NDArray[np.bool_]
     worlds.step(Pose(position, quaternion), np.where(moving[:, None], hand, worlds.hand_target))
 
 
-def main() -> None:
-    """Entry point."""
+def parser() -> argparse.ArgumentParser:
+    """The command line; its defaults make the bank that is there."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--count", type=int, default=512, help="grasps tried (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=480, help="grasps tried (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(held.BANK), help="default: %(default)s")
-    args = parser.parse_args()
+    return parser
+
+
+def command(args: argparse.Namespace) -> str:
+    """What makes the same bank again; it goes into the bank's header."""
+    return f"python -m rfs_sim.held_starts --count {args.count} --seed {args.seed}"
+
+
+def main() -> None:
+    """Entry point."""
+    args = parser().parse_args()
     arrays, lost = make(args.seed, args.count)
     header = {
-        "command": f"python -m rfs_sim.held_starts --count {args.count} --seed {args.seed}",
+        "command": command(args),
         "versions": {"mujoco": mujoco.__version__, "numpy": np.__version__},
     }
     args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -185,6 +185,7 @@ def test_the_bank_is_what_its_command_makes() -> None:
     """Rows of the shipped bank, made anew: the first of its grasps, by the same seed."""
     with np.load(held.BANK, allow_pickle=False) as file:
         command = json.loads(str(file["header"]))["command"]
+    assert command == held_starts.command(held_starts.parser().parse_args([]))
     assert command.endswith("--count 480 --seed 0")
     arrays, lost = held_starts.make(seed=0, count=8)
     assert sum(lost.values()) < 8
