@@ -105,7 +105,7 @@ EngineFactory = Callable[[int, SceneConfig], Engine]
 
 def substeps_of(scene: SceneConfig) -> int:
     """Physics steps of a control step. Raises EngineError where `physics_dt` does not divide it."""
-    ratio = robot.CONTROL_DT / scene.physics_dt
+    ratio = robot.CONTROL_DT / scene.physics_dt if scene.physics_dt > 0 else 0.0
     substeps = round(ratio)
     if substeps < 1 or abs(ratio - substeps) > 1e-9:
         raise EngineError(

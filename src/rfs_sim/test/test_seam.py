@@ -61,6 +61,12 @@ def test_substeps_fill_the_control_step_or_are_refused() -> None:
         seam.substeps_of(SceneConfig(physics_dt=0.02))
 
 
+@pytest.mark.parametrize("wrong", [0.0, -0.01, float("nan"), float("inf")])
+def test_a_physics_step_that_is_no_time_is_refused(wrong: float) -> None:
+    with pytest.raises(EngineError, match=rf"physics_dt {wrong:g} s does not divide .* choose 0\.01, 0\.005"):
+        seam.substeps_of(SceneConfig(physics_dt=wrong))
+
+
 def test_the_gap_world_is_refused_on_other_engines() -> None:
     with pytest.raises(EngineError, match="gap world runs on engine mujoco only"):
         Worlds("grasp", 1, world="gap", engine=MujocoEngine)
