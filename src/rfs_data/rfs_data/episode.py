@@ -69,9 +69,12 @@ class Episode:
     a: FloatArray
     """The policy's own action, a_b + a_r clipped."""
     engaged: BoolArray
-    """The human was correcting. Shape: (D, H), like the four below."""
+    """The human was correcting. Shape: (D, H), like the five below."""
     mask: BoolArray
     """The step was executed; False at the end of a chunk that an episode's end cut short."""
+    own: BoolArray
+    """What was executed is this decision's step, corrected or not; False where the decision came late: the
+    gate kept its target, or was still at an earlier step."""
     verified: BoolArray
     """The composed action leads exactly to the target that the gate sent."""
     reward: FloatArray
@@ -245,6 +248,7 @@ def _assemble(bag: Bag, shortest: int) -> Episode:
         executed=spread(done.action),
         engaged=spread(done.engaged),
         mask=mask,
+        own=spread(done.own),
         verified=verified,
         reward=rewards["total"],
         reward_valid=rewards["valid"].astype(bool),

@@ -76,6 +76,8 @@ class Executed:
     human: FloatArray
     action: FloatArray
     engaged: NDArray[np.bool_]
+    own: NDArray[np.bool_]
+    """The policy's step of this tick; False where the gate kept its target or was at an earlier step."""
     difference: FloatArray
     """Between the recorded target and the composed one (m or rad); NaN where a target is missing."""
 
@@ -99,7 +101,8 @@ def compose(
     """
     count = len(ticks)
     human, action = np.zeros((count, spec.size)), np.zeros((count, spec.size))
-    engaged, difference = np.zeros(count, dtype=bool), np.full(count, np.nan)
+    engaged, own = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
+    difference = np.full(count, np.nan)
     last = np.zeros(spec.size)
     targets = _starts(ticks, recorded)
     commands = sorted(recorded.palm_targets.keys() & recorded.hand_targets.keys())
@@ -109,7 +112,7 @@ def compose(
         if t and ticks[t - 1] < before < tick:
             # No step of the policy, as when it was late: the gate goes on from there all the same.
             targets = [(recorded.palm_targets[before], recorded.hand_targets[before])]
-        best: tuple[float, FloatArray, FloatArray, bool] | None = None
+        best: tuple[float, FloatArray, FloatArray, bool, bool] | None = None
         next_target: Target | None = None
         for target, row, residual, measured in itertools.product(
             targets or [None],
@@ -131,18 +134,18 @@ def compose(
                 led_to = _step(target, composed, measured, rule.limits, spec)
                 error = np.nan if sent is None else _difference(led_to, sent)
             if best is None or error < best[0]:
-                best = (error, moved, composed, residual is not None and row is not None)
+                best = (error, moved, composed, residual is not None and row is not None, row == t)
                 next_target = led_to
             if not error > AGREEMENT:
                 break
         assert best is not None
-        difference[t], human[t], action[t], engaged[t] = best
+        difference[t], human[t], action[t], engaged[t], own[t] = best
         last = best[1]
         if sent is not None:
             targets = [sent]
         elif next_target is not None:
             targets = [next_target]
-    return Executed(human, action, engaged, difference)
+    return Executed(human, action, engaged, own, difference)
 
 
 def _rows(t: int, has_target: bool) -> list[int | None]:

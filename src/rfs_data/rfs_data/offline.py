@@ -90,9 +90,12 @@ class OfflineData:
     human: F32
     """Residual of the human."""
     engaged: Bools
-    """The human was correcting. Shape: (T, H), like the two below."""
+    """The human was correcting. Shape: (T, H), like the three below."""
     mask: Bools
     """The step was executed."""
+    own: Bools
+    """What was executed is this decision's step, corrected or not; False where the decision came late and the
+    gate kept its target, or was still at an earlier step: nobody chose that for what was seen."""
     reward: F32
     """Of the state after the step; 0 where not executed."""
     terminated: Bools
@@ -147,11 +150,12 @@ class OfflineData:
         """What was used and what was left, for people."""
         steps, corrected = int(self.mask.sum()), int((self.engaged & self.mask).sum())
         unverified = sum(source.unverified for source in self.used)
+        late = int((self.mask & ~self.own).sum())
         lines = [
             f"used: {len(self.used)} episodes, {int(self.success.sum())} successful, {len(self.at)} "
             f"decisions, "
             f"{steps} control steps, {corrected} corrected ({corrected / max(steps, 1):.0%}), "
-            f"{unverified} not verified"
+            f"{unverified} not verified{f', {late} held or late' if late else ''}"
         ]
         lines += [f"left: {left.name}: {left.reason}: {left.sentence}" for left in self.left]
         return "\n".join(lines)
@@ -284,6 +288,7 @@ def _joined(
         human=rows(lambda e: e.human, np.float32),
         engaged=rows(lambda e: e.engaged, np.bool_),
         mask=rows(lambda e: e.mask, np.bool_),
+        own=rows(lambda e: e.own, np.bool_),
         reward=rows(lambda e: e.reward, np.float32),
         terminated=rows(lambda e: e.terminated, np.bool_),
         truncated=rows(lambda e: e.truncated, np.bool_),
@@ -364,6 +369,8 @@ def load(
     """
     arrays, header = _read(path)
     try:
+        # Files of earlier versions are of episodes that were played without a gate that waits.
+        arrays.setdefault("own", np.ones_like(arrays["mask"]))
         digest = file_sha256(path)
         data = OfflineData(
             task=header["task"],
@@ -412,7 +419,7 @@ def _validate(data: OfflineData, what: str) -> None:
     shapes = {
         "seen": (count + episodes, data.observation_spec.size),
         **dict.fromkeys(("a_0", "a_b", "executed", "human"), chunk),
-        **dict.fromkeys(("engaged", "mask", "reward"), step),
+        **dict.fromkeys(("engaged", "mask", "own", "reward"), step),
         **dict.fromkeys(("terminated", "truncated", "at"), (count,)),
         "episode_start": (episodes + 1,),
     }

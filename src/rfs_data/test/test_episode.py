@@ -234,6 +234,8 @@ def test_a_decision_that_came_late_is_found_where_it_was_executed(tmp_path):
     episode = read_episode(path)
     executed = episode.executed.reshape(-1, A)
     assert episode.verified.ravel()[:5].all()
+    assert episode.own.ravel()[:5].tolist() == [True, True, False, False, True]
+    assert not (episode.mask & ~read_episode(handmade.write(tmp_path / "in_time", Script())).own[:3]).any()
     np.testing.assert_array_equal(executed[2, :6], np.zeros(6))
     np.testing.assert_array_equal(executed[2, 6:], executed[1, 6:])  # the fingers stay where they were sent
     np.testing.assert_allclose(executed[3], handmade.base_action(2) + handmade.policy_residual(2), atol=1e-12)

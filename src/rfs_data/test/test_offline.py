@@ -167,6 +167,11 @@ def test_a_saved_data_set_comes_back_bit_for_bit_and_a_damaged_one_is_refused(tm
     offline.save(spoilt, path, {})
     with pytest.raises(OfflineDataError, match=r"reward at \(0, 0\) is nan"):
         offline.load(path)
+    offline.save(data, path, {})
+    with np.load(path) as file:  # as earlier versions wrote it
+        old = {name: file[name] for name in file.files if name != "own"}
+    np.savez(path, **old)
+    assert offline.load(path).own.all()
     whole = path.read_bytes()
     path.write_bytes(whole[:-200])
     with pytest.raises(OfflineDataError, match="not a readable data set"):

@@ -54,6 +54,25 @@ def test_iql_values_are_an_expectile_and_critics_follow_them():
     assert losses["value/loss"].item() == pytest.approx(0.3 * 1.0**2, rel=1e-5)
 
 
+def test_iql_does_not_regress_to_what_the_gate_held():
+    data = recorded(base())
+    own = np.ones_like(data.mask)
+    own[0] = False
+    learner = make_iql(changed(data, own=own), beta=0.0)
+    batch = learner.replay.take(torch.tensor([0, 1]))
+    # beta = 0: every weight is 1; the head puts out zeros, so that distances are mean squares.
+    losses, _ = learner.losses(batch)
+    noise = (batch.a_0.flatten(1).numpy() ** 2).mean(1)
+    residual = (batch.residual.numpy() ** 2).mean(1)
+    assert residual[0] == 0.0
+    assert losses["actor/loss"].item() == pytest.approx((noise[0] + noise[1] + residual[1]) / 2, rel=1e-5)
+    with torch.no_grad():  # a residual of half the bound: nothing pulls that of decision 0 back to 0
+        learner.actor.layers[-1].bias[-2:] = 0.5
+    away = ((0.5 - batch.residual[1].numpy()) ** 2).mean()
+    losses, _ = learner.losses(batch)
+    assert losses["actor/loss"].item() == pytest.approx((noise[0] + noise[1] + away) / 2, rel=1e-5)
+
+
 def test_imitation_learns_what_was_executed_of_the_chosen_episodes():
     checkpoint_ = base()
     data = recorded(checkpoint_, episodes=8)
@@ -74,6 +93,8 @@ def test_imitation_leaves_out_chunks_that_were_cut_short_and_needs_something_to_
     mask = data.mask.copy()
     mask[-1, 1] = False
     assert len(bc.make(BcConfig(), changed(data, mask=mask), base())._real[0]) == 4
+    # Nor is what the gate held while a decision was late.
+    assert len(bc.make(BcConfig(), changed(data, own=mask), base())._real[0]) == 4
     failed = changed(data, used=tuple(s.__class__(**{**s.__dict__, "success": False}) for s in data.used))
     with pytest.raises(OfflineDataError, match="nothing to imitate"):
         bc.make(BcConfig(), failed, base())

@@ -207,6 +207,37 @@ def test_the_residual_of_the_data_is_what_was_added_within_the_specs_bounds():
     np.testing.assert_allclose(td3.replay.residual.numpy(), [[-0.6, 0.0]], atol=1e-6)
 
 
+def held():
+    """Two decisions: a person adds 0.01 to the first value, then the gate holds at 0 for three steps."""
+    data = recorded(base(), episodes=1, decisions=2)
+    a_b = np.array([[[0.05, 0.06], [0.05, 0.06]], [[0.05, 0.06], [0.05, 0.06]]], np.float32)
+    executed = np.array([[[0.06, 0.06], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]], np.float32)
+    own = np.array([[True, False], [False, False]])
+    return changed(data, a_b=a_b, executed=executed, own=own)
+
+
+def test_what_the_gate_held_is_nobodys_correction_and_is_not_imitated():
+    data = held()
+    td3 = make(data)
+    # Only the first value was ever corrected; -0.06 of the other was the gate's.
+    assert td3.layout.residual_values == [0]
+    assert make(changed(data, own=data.mask)).layout.residual_values == [0, 1]
+    # 0.01 of a bound of 0.05 in the only step of the decision's own.
+    np.testing.assert_allclose(td3.replay.residual[:, 0].numpy(), [0.2, 0.0], atol=1e-6)
+    # A head that has learned nothing puts out a_r = 0: of two decisions one is imitated, 0.2 away.
+    _, figures = td3.actor_loss(td3.replay.take(torch.arange(2)), torch.Generator())
+    assert float(figures["actor/imitation"]) == pytest.approx(0.2**2 / 2, rel=1e-5)
+    with torch.no_grad():  # now it puts out 0.5 of the bound: 0.3 away in the first, nowhere in the second
+        td3.actor.layers[-1].bias[-1] = 0.5
+    _, figures = td3.actor_loss(td3.replay.take(torch.arange(2)), torch.Generator())
+    assert float(figures["actor/imitation"]) == pytest.approx(0.3**2 / 2, rel=1e-5)
+
+
+def test_the_critic_learns_from_what_the_gate_held():
+    td3, data = make(held()), held()
+    np.testing.assert_array_equal(td3.replay.take(torch.arange(2)).a.numpy(), data.executed)
+
+
 def test_noise_of_another_base_policy_is_inverted_or_refused():
     recorded_with, trained_on = base(seed=0), base(seed=1)
     data = recorded(recorded_with)

@@ -37,6 +37,7 @@ def episode(**changes):
         "a": output.a,
         "engaged": data.engaged,
         "mask": data.mask,
+        "own": data.own,
         "verified": data.mask,
         "reward": data.reward.astype(np.float64),
         "reward_valid": data.mask,

@@ -74,6 +74,7 @@ def recorded(checkpoint, episodes=6, decisions=5, seed=0, towards=0.5):
         **flat,
         engaged=np.ones((count, 2), bool),
         mask=np.ones((count, 2), bool),
+        own=np.ones((count, 2), bool),
         reward=reward.reshape(count, 2),
         terminated=np.zeros(count, bool),
         truncated=last.ravel(),

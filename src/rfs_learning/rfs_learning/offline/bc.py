@@ -112,9 +112,9 @@ class Bc:
     # --- data ---
 
     def _rows(self, data: OfflineData) -> np.ndarray[Any, Any]:
-        """Decisions that were executed as a whole, of the chosen episodes."""
+        """Decisions that were executed as a whole and as they were made, of the chosen episodes."""
         chosen = data.success if self.config.episodes == "successful" else np.ones(len(data.used), bool)
-        keep = np.repeat(chosen, np.diff(data.episode_start)) & data.mask.all(axis=1)
+        keep = np.repeat(chosen, np.diff(data.episode_start)) & (data.mask & data.own).all(axis=1)
         if not keep.any():
             raise OfflineDataError(
                 f"{len(data.used)} episodes, {int(data.success.sum())} successful: nothing to imitate; pass "

@@ -65,6 +65,7 @@ def made_up(base: Checkpoint, episodes: int = 50, decisions: int = 32, seed: int
         human=human,
         engaged=np.ones(shape, bool),
         mask=np.ones(shape, bool),
+        own=np.ones(shape, bool),
         reward=rng.random(shape, np.float32),
         terminated=np.zeros(count, bool),
         truncated=last,

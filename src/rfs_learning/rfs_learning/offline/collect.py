@@ -142,6 +142,7 @@ def collect(
         human=stacked("human", np.float32),
         engaged=stacked("engaged", np.bool_),
         mask=stacked("mask", np.bool_),
+        own=np.ones((len(flat), spec.horizon), bool),
         reward=stacked("reward", np.float32),
         terminated=stacked("terminated", np.bool_),
         truncated=stacked("truncated", np.bool_),

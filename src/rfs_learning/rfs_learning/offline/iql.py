@@ -151,7 +151,7 @@ class Iql:
         if noise.shape[1]:
             total = total + ((noise - batch.a_0[..., self._noise_where].flatten(1)) ** 2).mean(1)
         if residual.shape[1]:
-            total = total + ((residual - batch.residual[:, self._where]) ** 2).mean(1)
+            total = total + batch.own * ((residual - batch.residual[:, self._where]) ** 2).mean(1)
         return total
 
     def _with_time(self, o: Tensor, time: Tensor) -> Tensor:

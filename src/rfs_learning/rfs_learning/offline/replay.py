@@ -67,8 +67,14 @@ class Batch:
 
     @property
     def residual(self) -> Tensor:
-        """a_r = a - a_b, mean over the executed steps, in shares of its bound, -1 to 1. Shape: (B, A)."""
+        """a_r = a - a_b, mean over the decision's own steps, in shares of its bound, -1 to 1. Shape:
+        (B, A)."""
         return self._replay.residual[self.rows]
+
+    @property
+    def own(self) -> Tensor:
+        """1 where a step of the decision was executed, otherwise 0: no a_r to imitate. Shape: (B,)."""
+        return self._replay.own[self.rows]
 
     @property
     def successful(self) -> Tensor:
@@ -122,7 +128,7 @@ def layout_for(data: OfflineData, config: ValueConfig) -> SteeringLayout:
         spec, config.modulation, "hand_and_arm", config.noise_clip, config.residual_bounds
     )
     if config.only_corrected:
-        added = np.abs(data.executed - spec.clip(data.a_b)) * data.mask[..., None]
+        added = np.abs(data.executed - spec.clip(data.a_b)) * (data.mask & data.own)[..., None]
         corrected = added.max(axis=(0, 1)) > _CORRECTED
         bound = np.where(corrected, layout.residual_bound, 0.0)
         layout = dataclasses.replace(layout, residual_bound=tuple(bound.tolist()))
@@ -168,7 +174,9 @@ class Replay:
         self._spread = torch.diag(bound)[layout.residual_values]
         self.low = torch.from_numpy(np.asarray(data.action_spec.low, np.float32))
         self.high = torch.from_numpy(np.asarray(data.action_spec.high, np.float32))
-        self.residual = self._residual(data)
+        steps = torch.from_numpy(data.mask & data.own).float()
+        self.own = (steps.sum(1) > 0).float()
+        self.residual = self._residual(steps)
         lengths = np.diff(data.episode_start)
         self.successful = torch.from_numpy(np.repeat(data.success, lengths).astype(np.float32))
         self._values(data, config)
@@ -188,11 +196,11 @@ class Replay:
         """These decisions."""
         return Batch(self, rows)
 
-    def _residual(self, data: OfflineData) -> Tensor:
-        mask = torch.from_numpy(data.mask).float()[..., None]
+    def _residual(self, steps: Tensor) -> Tensor:
+        """`steps`: 1 for those that count. Shape: (T, H)."""
         # Against the base action within the spec's bounds: that the gate clips is nobody's correction.
         added = self.a - self.a_b.clamp(self.low, self.high)
-        mean = (added * mask).sum(1) / mask.sum(1).clamp(min=1)
+        mean = (added * steps[..., None]).sum(1) / steps.sum(1, keepdim=True).clamp(min=1)
         return (mean / self.bound).clamp(-1, 1)
 
     def compose(self, a_b: Tensor, residual: Tensor) -> Tensor:

@@ -220,7 +220,8 @@ class Td3Bc:
         imitated = share * batch.successful if config.imitate == "successful" else share
         imitation = torch.zeros(())
         if residual.shape[1]:
-            imitation = imitated @ ((residual - batch.residual[:, self._where]) ** 2).mean(1)
+            apart = ((residual - batch.residual[:, self._where]) ** 2).mean(1)
+            imitation = imitated @ (batch.own * apart)
         size = share @ q.detach().abs()
         trust = min(1.0, self.updates / config.critic_warmup) if config.critic_warmup else 1.0
         if config.normalize_q:
