@@ -3,8 +3,9 @@
     ros2 run rfs_data check_bag bags
     ros2 run rfs_data check_bag bags --json
 
-A bag is green when its bytes are those that were written and every step of the episode is there. Exit code 0
-when all are green, 3 when one is red.
+A bag is green when its bytes are those that were written and every step of the episode is there; one whose
+episode was not recorded to its end is red. What was recovered is judged by its steps. Exit code 0 when all
+are green, 3 when one is red.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class Finding:
     sentence: str = ""
     warnings: list[tuple[str, str]] = field(default_factory=list)
     """Reason and sentence."""
+    complete: bool = True
+    """Recorded to the episode's end, or recovered."""
     outcome: str = ""
     decisions: int = 0
     steps: int = 0
@@ -52,9 +55,8 @@ class Finding:
     @property
     def ok(self) -> bool:
         """Whole, and nothing that it should have is lost."""
-        return not self.reason and not any(
-            reason == Reason.LOST_MESSAGES.value for reason, _ in self.warnings
-        )
+        lost = any(reason == Reason.LOST_MESSAGES.value for reason, _ in self.warnings)
+        return not self.reason and self.complete and not lost
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -77,6 +79,7 @@ def _good(path: Path, episode: Episode) -> Finding:
     return Finding(
         path,
         warnings=[(reason.value, sentence) for reason, sentence in episode.warnings],
+        complete=bool(episode.header.get("complete")) or "recovered" in episode.header,
         outcome=episode.outcome,
         decisions=len(episode.a_b),
         steps=episode.steps,

@@ -66,6 +66,7 @@ class _Episode:
 class _Begin:
     name: str
     opening: dict[str, Any]
+    episode: _Episode
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,8 @@ class Recorder:
         self._lock = threading.Lock()
         self._bag: BagWriter | None = None
         self._opening: dict[str, Any] = {}
+        self._written: _Episode | None = None
+        """The episode of `_bag`, of which the thread reads flows and marks alone."""
         self._name = ""
         self._disk_at = -1.0
         self._look_at_disk()
@@ -258,7 +261,7 @@ class Recorder:
             "marks": [],
             **self._header(info),
         }
-        self._queue.put(_Begin(info.id, opening))
+        self._queue.put(_Begin(info.id, opening, episode))
         kept = [
             (sample.log_ns, name, sample)
             for name, samples in self._kept.items()
@@ -275,8 +278,9 @@ class Recorder:
         return stamp is None or stamp >= started_ns - _BEFORE_NS
 
     def _record(self, episode: _Episode, topic: str, sample: Sample) -> None:
-        flow = episode.flows.setdefault(topic, Flow())
-        flow.count(sample.sequence)
+        with self._lock:
+            flow = episode.flows.setdefault(topic, Flow())
+            flow.count(sample.sequence)
         if topic in STEP_TOPICS:
             flow.stamp_ns = max(flow.stamp_ns, stamp_ns(sample.data) or 0)
         limit = self.config.queue_mb * 1e6 * (0.5 if self._topics[topic].large else 1.0)
@@ -299,7 +303,7 @@ class Recorder:
 
     def _close(self, episode: _Episode) -> None:
         """The episode is over, announced or not."""
-        flows = {name: flow.to_dict(self._topics[name]) for name, flow in episode.flows.items()}
+        flows = self._flows(episode)
         self.status.lost += sum(flow["lost"] or 0 for flow in flows.values())
         closing = {
             "complete": episode.ending is not None,
@@ -311,6 +315,11 @@ class Recorder:
         self._queue.put(_Finish(closing, episode.marks))
         self._last_id, self._episode = episode.info.id, None
         self.status.recording = ""
+
+    def _flows(self, episode: _Episode) -> dict[str, dict[str, Any]]:
+        """What came of every topic, as the header has it; for both sides."""
+        with self._lock:
+            return {name: flow.to_dict(self._topics[name]) for name, flow in episode.flows.items()}
 
     # The thread's side
 
@@ -346,7 +355,7 @@ class Recorder:
         if self.status.stopped:
             self._say("error", f"episode {item.name} is not recorded: {self.status.problem}")
             return
-        self._opening, self._name = item.opening, item.name
+        self._opening, self._name, self._written = item.opening, item.name, item.episode
         self._bag = BagWriter(
             self.folder,
             item.name,
@@ -381,8 +390,9 @@ class Recorder:
         if self._clock() - self._disk_at < _DISK_PERIOD_S:
             return
         self._look_at_disk()
-        if self.status.stopped and self._bag is not None:
-            self._finish({"complete": False}, [f"recording stopped: {self.status.problem}"])
+        if self.status.stopped and self._bag is not None and self._written is not None:
+            marks = [*self._written.marks, f"recording stopped: {self.status.problem}"]
+            self._finish({"complete": False, "flows": self._flows(self._written)}, marks)
 
     def _look_at_disk(self) -> None:
         """Free space, and what follows from it."""

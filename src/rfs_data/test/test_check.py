@@ -56,6 +56,18 @@ def test_lost_messages_end_with_3_though_the_bag_can_be_read(tmp_path, capsys):
     assert "camera/depth: 97 of 100 messages were received" in said
 
 
+def test_a_bag_whose_episode_was_not_recorded_to_its_end_is_red(tmp_path, capsys):
+    handmade.write(tmp_path, Script(), name="a")
+    full = "recording stopped: 0.50 GB are free at /bags, recording needs 1 GB: make room"
+    handmade.write(tmp_path, Script(header={"complete": False, "marks": [full]}), name="b")
+    code, said = run(capsys, tmp_path)
+    assert code == 3
+    assert "1 of 2 bags are whole" in said
+    assert "recording stopped: 0.50 GB are free" in said
+    code, said = run(capsys, tmp_path, "--json")
+    assert [(f["ok"], f["complete"]) for f in json.loads(said)] == [(True, True), (False, False)]
+
+
 def test_a_recovered_bag_speaks_for_what_it_was_recovered_from(tmp_path, capsys):
     file = handmade.write(tmp_path, name="a") / mcap_name("a")
     file.write_bytes(file.read_bytes()[:-2000])

@@ -14,7 +14,7 @@ import handmade_bags as handmade
 import pytest
 from handmade_bags import DT, START, Script
 
-from rfs_data import provenance
+from rfs_data import check, provenance
 from rfs_data.bag_reader import Bag
 from rfs_data.definitions import typestore
 from rfs_data.episode import read_episode
@@ -302,6 +302,9 @@ def test_one_gigabyte_left_stops_recording_cleanly_and_room_starts_it_again(benc
     assert stopped.steps == 4
     assert not stopped.header["complete"]
     assert "recording stopped" in stopped.warnings[0][1]
+    # The state before the first step, and one after each of the four.
+    assert stopped.header["flows"]["hand/joint_states"]["received"] == 5
+    assert [check.check(b.bag(name)).ok for name in ("one", "two", "four")] == [True, False, True]
     assert not b.bag("three").exists()
 
 
