@@ -6,6 +6,7 @@ import torch
 from test_point_encoder import observations, points_checkpoint
 from toy_offline import base, changed, recorded, toy
 
+from rfs_core.config import from_mapping
 from rfs_core.errors import RfsError
 from rfs_data import offline
 from rfs_data.offline import OfflineDataError
@@ -71,6 +72,12 @@ def test_iql_does_not_regress_to_what_the_gate_held():
     away = ((0.5 - batch.residual[1].numpy()) ** 2).mean()
     losses, _ = learner.losses(batch)
     assert losses["actor/loss"].item() == pytest.approx((noise[0] + noise[1] + away) / 2, rel=1e-5)
+
+
+def test_iql_has_no_setting_that_it_does_not_read():
+    # It starts at the base policy always.
+    with pytest.raises(RfsError, match="start"):
+        from_mapping(IqlConfig, {"start": "head"})
 
 
 def test_imitation_learns_what_was_executed_of_the_chosen_episodes():

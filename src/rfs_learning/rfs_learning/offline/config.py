@@ -51,12 +51,6 @@ class ValueConfig(OfflineConfig):
         doc="What is trained on top of the base policy: residual a_r, noise a_0, or both (RFS)",
         choices=("residual", "noise", "both"),
     )
-    start: str = param(
-        "auto",
-        doc="Where training starts: at a steered checkpoint's head, or at the base policy (zero); auto: at "
-        "the head where there is one and both noise and residual are trained",
-        choices=("auto", "head", "zero"),
-    )
     base_a0: str = param(
         "normal", doc="a_0 where it is not steered: drawn from N(0, I), or 0", choices=("normal", "zero")
     )

@@ -36,6 +36,12 @@ class Td3BcConfig(ValueConfig):
     """Offline RFS."""
 
     steps: int = param(400, doc="Updates; enough for 50 episodes", low=1)
+    start: str = param(
+        "auto",
+        doc="Where training starts: at a steered checkpoint's head, or at the base policy (zero); auto: at "
+        "the head where there is one and both noise and residual are trained",
+        choices=("auto", "head", "zero"),
+    )
     learning_rate: float = param(1e-3, doc="Learning rate of Adam", low=1e-7, high=1.0)
     critic_input: str = param("composed", doc="What the critic sees beside the observation", choices=INPUTS)
     alpha: float = param(
