@@ -15,6 +15,9 @@ from rclpy.qos import QoSProfile
 from rfs_ros.conversions import stamp_ns
 from rfs_ros.qos import RELIABLE
 
+DISCOVERED_S = 0.3
+"""A new client knows its server before the server knows it, and the answer waits for that 0.1 s at most."""
+
 
 class Probe:
     """Keeps every message of the topics it listens to, with the stamp where it has one."""
@@ -81,6 +84,8 @@ class Probe:
         client = self._clients.get(service)
         if client is None:
             client = self._clients[service] = self.node.create_client(service_type, service)
+            self.wait_until(client.service_is_ready, f"service {service}", timeout_s)
+            time.sleep(DISCOVERED_S)
         self.wait_until(client.service_is_ready, f"service {service}", timeout_s)
         future = client.call_async(service_type.Request(**fields))
         self.wait_until(future.done, f"answer of {service}", timeout_s)

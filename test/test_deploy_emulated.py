@@ -26,11 +26,12 @@ from rfs_data.episode import read_episode
 from rfs_learning.policy import Policy
 from rfs_msgs.msg import EpisodeState, SafetyState
 from rfs_msgs.srv import StartEpisode
-from rfs_ros.qos import LATCHED
+from rfs_ros.qos import EPISODE_STATES, LATCHED
 from rfs_sim import episode_log
 
 PATIENCE_S = 300.0
 """Wall time for one deployment on a busy machine."""
+pytestmark = pytest.mark.timeout(4 * PATIENCE_S)
 
 
 def ask_devices(output: str, which: str, **request: object) -> dict[str, Any]:
@@ -179,8 +180,8 @@ def test_an_unplugged_device_is_named_the_gate_holds_and_nothing_goes_on_by_itse
     """As a person who unplugs one after the other while the robot moves, and reads what the stack says."""
     deployment = deploy(robot="emulated", checkpoint=gentle_checkpoint, episodes=0, real_time_factor=0.3)
     deployment.wait_for("waiting for episode/start", PATIENCE_S)
-    safety = probe.listen(SafetyState, "safety/state", LATCHED)
-    probe.listen(EpisodeState, "episode/state", LATCHED)
+    safety = probe.listen(SafetyState, "safety/state", EPISODE_STATES)
+    probe.listen(EpisodeState, "episode/state", EPISODE_STATES)
     for number, (device, (unplug, plug, said, back, driver)) in enumerate(DEVICES.items()):
         phases = probe.listen(String, f"{device}/driver_phase", LATCHED)
         before = len(safety)
@@ -215,7 +216,7 @@ def test_a_batch_that_an_unplugged_arm_ends_says_which_device_and_what_to_do(
     deploy, gentle_checkpoint, probe
 ):
     deployment = deploy(robot="emulated", checkpoint=gentle_checkpoint, episodes=5)
-    safety = probe.listen(SafetyState, "safety/state", LATCHED)
+    safety = probe.listen(SafetyState, "safety/state", EPISODE_STATES)
     probe.wait_until(lambda: safety[-1].mode == SafetyState.ACTIVE, "the policy acts", PATIENCE_S)
     ask_devices(deployment.output(), "arm", do="faults", cut=True)
     assert deployment.wait(PATIENCE_S) == 1, deployment.output()
@@ -230,8 +231,8 @@ def test_an_unplugged_camera_is_named_and_the_gate_holds(deploy, probe):
     pytest.importorskip("pyrealsense2", reason="an extra: requirements/extra-perception.txt")
     deployment = deploy(robot="emulated", observation="points", episodes=0)
     deployment.wait_for("waiting for episode/start", PATIENCE_S)
-    safety = probe.listen(SafetyState, "safety/state", LATCHED)
-    probe.listen(EpisodeState, "episode/state", LATCHED)
+    safety = probe.listen(SafetyState, "safety/state", EPISODE_STATES)
+    probe.listen(EpisodeState, "episode/state", EPISODE_STATES)
 
     def unplug() -> None:
         (pid,) = (pid for pid, command in deployment.processes().items() if "camera_process" in command)

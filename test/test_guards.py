@@ -32,7 +32,7 @@ DOWN_M = -0.002
 @launch_pytest.fixture
 def world_and_gate(ros_domain):
     """The world and the gate, with the parameters of a deployment."""
-    sim = {"lockstep_patience_s": 0.2}
+    sim = {"lockstep_patience_s": 2.0}
     gate = {"use_sim_time": True, "tick_source": "state"}
     return LaunchDescription(
         [

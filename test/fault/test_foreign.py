@@ -25,6 +25,7 @@ from rfs_control.nodes.episode_manager import EpisodeManager
 from rfs_control.nodes.gate_node import GateNode
 from rfs_control.nodes.policy_node import PolicyNode
 from rfs_control.nodes.robot_operator import RobotOperator
+from rfs_core import robot
 from rfs_data.nodes.recorder_node import RecorderNode
 from rfs_drivers.emulated.fci_process import free_address
 from rfs_drivers.nodes.franka_node import FrankaNode
@@ -76,9 +77,13 @@ def test_another_ros_domain_is_not_heard(promised, context, claim_domain):
                 # And long enough for the gate to count publishers many times, which it does at every tick.
                 while gate.gate.statistics.refused < refused + 50 or watch.wall_s < 1.0:
                     assert watch.wall_s < PATIENCE_S
-                    publishers[0].publish(PolicyAction(sequence=1_000_000 + sent))
+                    theirs = PolicyAction(sequence=1_000_000 + sent)
+                    theirs.header.frame_id = robot.BASE_FRAME
+                    publishers[0].publish(theirs)
                     publishers[1].publish(PoseStamped())
-                    ours.publish(PolicyAction(sequence=sent))
+                    mine = PolicyAction(sequence=sent)
+                    mine.header.frame_id = robot.BASE_FRAME
+                    ours.publish(mine)
                     sent += 1
                     executor.spin_once(timeout_sec=0.01)
             promise.case()

@@ -31,7 +31,7 @@ from rfs_drivers.franka_targets import TargetStream
 from rfs_drivers.leap_config import LeapConfig
 from rfs_drivers.leap_targets import GoalStream
 from rfs_msgs.msg import PolicyAction, SafetyState
-from rfs_ros.qos import LATCHED
+from rfs_ros.qos import EPISODE_STATES, LATCHED
 from rfs_sim.lockstep import Action, Lockstep, LockstepConfig, Part
 
 HOME = ArmKinematics().forward(robot.ARM_HOME[None])
@@ -158,7 +158,7 @@ class Robot:
             )
             for node, values in parameters.items()
         ]
-        self.safety = probe.listen(SafetyState, "safety/state", LATCHED)
+        self.safety = probe.listen(SafetyState, "safety/state", EPISODE_STATES)
         self.phases: dict[str, list[str]] = {"arm": [], "hand": []}
         self.reasons: dict[str, list[str]] = {"arm": [], "hand": []}
         for device, heard in self.phases.items():

@@ -22,7 +22,7 @@ from std_srvs.srv import Trigger
 from rfs_msgs.msg import EpisodeState, SafetyState
 from rfs_msgs.srv import ResetWorld
 from rfs_ros.conversions import stamp_ns
-from rfs_ros.qos import LATCHED
+from rfs_ros.qos import EPISODE_STATES, LATCHED
 
 MS = 1_000_000
 ACTIVE = SafetyState.ACTIVE
@@ -35,7 +35,7 @@ class Operator:
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
-        self.safety = probe.listen(SafetyState, "safety/state", LATCHED)
+        self.safety = probe.listen(SafetyState, "safety/state", EPISODE_STATES)
         self.arm = probe.listen(JointState, "arm/joint_states")
         self.episode = probe.node.create_publisher(EpisodeState, "episode/state", LATCHED)
         self.index = 0

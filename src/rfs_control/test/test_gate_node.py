@@ -427,8 +427,8 @@ def test_with_a_timer_the_gate_commands_at_its_own_rate_and_holds_when_the_polic
     r.settle()
     answer = r.call("arm")
     assert answer.success, answer.message
-    r.act(dx=0.01)
     observed = stamp_ns(r.message().observation_stamp)
+    r.act(dx=0.01)
     state = r.wait_for(Mode.HOLD)
     assert "no new action of the policy" in state.reason
     r.settle()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +33,8 @@ pytest.importorskip("dynamixel_sdk", reason="needs dynamixel-sdk: make setup EXT
 
 DOMAIN = int(os.environ["ROS_DOMAIN_ID"])
 PATIENCE_S = 60.0
+DISCOVERED_S = 0.3
+"""A new client knows its server before the server knows it, and the answer waits for that 0.1 s at most."""
 NAMES = list(robot.HAND_JOINT_NAMES)
 _numbers = itertools.count()
 
@@ -57,6 +60,7 @@ class Desk:
         self.joints: list[JointState] = []
         self.phases: list[str] = [""]
         self.messages: list[str] = [""]
+        self._clients: dict[str, Any] = {}
         self.values: dict[str, str] = {}
         self.node.create_subscription(JointState, "hand/joint_states", self.joints.append, 10)
         self.node.create_subscription(
@@ -86,11 +90,13 @@ class Desk:
         return lambda: bool(self.joints) and max(abs(q - target) for q in self.joints[-1].position) < 0.02
 
     def call(self, kind: type, name: str, request: object) -> object:
-        client = self.node.create_client(kind, name)
-        self.until(client.service_is_ready, f"service {name}")
+        client = self._clients.get(name)
+        if client is None:
+            client = self._clients[name] = self.node.create_client(kind, name)
+            self.until(client.service_is_ready, f"service {name}")
+            time.sleep(DISCOVERED_S)
         future = client.call_async(request)
         self.until(future.done, f"the answer of {name}")
-        self.node.destroy_client(client)
         return future.result()
 
     def change(self, transition: int) -> bool:

@@ -233,6 +233,7 @@ def started(base, out, engine):
     return running, int(holding.read_text())
 
 
+@pytest.mark.timeout(6 * PATIENCE_S)
 def test_after_kill_9_of_cell_and_matrix_the_same_command_goes_on_to_the_same_end(
     tmp_path, base, monkeypatch
 ):

@@ -115,7 +115,7 @@ def test_a_class_is_found():
 
 
 def test_what_is_given_to_somebody_who_has_just_ended_is_dropped(nodes):
-    camera, policy, _ = nodes
+    camera, policy, until = nodes
     give = hand_over.offer(camera, "elsewhere")
     got = []
     inbox = hand_over.take(policy, "elsewhere", lambda stamp, array: got.append(stamp))
@@ -123,5 +123,7 @@ def test_what_is_given_to_somebody_who_has_just_ended_is_dropped(nodes):
     inbox.put(1, cloud(1.0))  # a thread that had looked the inbox up before it was closed
     inbox.close()
     give(2, cloud(2.0))
+    soon = time.monotonic() + 0.2
+    until(lambda: time.monotonic() > soon)
     assert not got
     hand_over.withdraw(camera, "elsewhere")

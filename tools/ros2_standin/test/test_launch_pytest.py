@@ -71,12 +71,12 @@ def test_marked_with_shutdown_runs_after_the_shutdown(counter):
 @launch_pytest.fixture
 def delayed_ready(counter):
     ready = launch_pytest.actions.ReadyToTest()
-    return LaunchDescription([counter, TimerAction(period=0.4, actions=[ready])])
+    return LaunchDescription([counter, TimerAction(period=3.0, actions=[ready])])
 
 
 @pytest.mark.launch(fixture=delayed_ready)
 def test_begins_when_ready_to_test_executes(counter):
-    # The counter needs 0.02 s a line: before 0.4 s have passed it cannot have come to an end of 5 lines only
+    # The counter needs 0.02 s a line: before 3 s have passed it cannot have come to an end of 5 lines only
     # by chance of a test that began at once.
     assert "count 5\n" in counter.get_stdout()
 
