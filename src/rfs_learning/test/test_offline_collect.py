@@ -7,7 +7,7 @@ from toy_offline import BOUND, base, toy
 from rfs_core.errors import RfsError
 from rfs_data import offline
 from rfs_learning import checkpoint
-from rfs_learning.offline import benchmark, collect, iql, td3bc
+from rfs_learning.offline import benchmark, collect, invert_noise, iql, table, td3bc
 from rfs_learning.offline.collect import NoCorrector
 from rfs_learning.offline.iql import IqlConfig
 from rfs_learning.offline.td3bc import Td3BcConfig
@@ -86,3 +86,21 @@ def test_the_benchmark_trains_what_it_says(tmp_path, capsys):
     benchmark.main([*given, "--json", str(tmp_path / "rates.json")])
     assert "offline RFS" in capsys.readouterr().out
     assert (tmp_path / "rates.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("main", "words", "said"),
+    [
+        (collect.main, ["--seed", "-1"], "--seed: is -1, must be >= 0"),
+        (collect.main, ["--episodes", "0"], "--episodes: is 0, must be >= 1"),
+        (table.main, ["--seeds", "0", "-1"], "--seeds: is -1, must be >= 0"),
+        (table.main, ["--recorded", "0"], "--recorded: is 0, must be >= 1"),
+        (invert_noise.main, ["data", "--most", "-3"], "--most: is -3, must be >= 1"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_errors_of_usage(capsys, main, words, said):
+    required = {collect.main: ["--checkpoint", "x", "--out", "x"], table.main: ["--base", "x", "--out", "x"]}
+    with pytest.raises(SystemExit) as ended:
+        main([*required.get(main, ["--checkpoint", "x"]), *words])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err

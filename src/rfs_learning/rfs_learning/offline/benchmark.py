@@ -27,6 +27,7 @@ from rfs_learning import checkpoint
 from rfs_learning.checkpoint import Checkpoint
 from rfs_learning.container import write_atomic
 from rfs_learning.critic import follow
+from rfs_learning.evaluate import positive
 from rfs_learning.memory import keep_freed_memory
 from rfs_learning.networks import multi_layer_perceptron
 from rfs_learning.offline import iql, td3bc
@@ -128,8 +129,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         prog="benchmark_offline", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--checkpoint", required=True, type=Path, help="base policy whose sizes count")
-    parser.add_argument("--updates", type=int, default=40, help="updates of a round")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds; the best of each counts")
+    parser.add_argument("--updates", type=positive, default=40, help="updates of a round")
+    parser.add_argument("--rounds", type=positive, default=5, help="rounds; the best of each counts")
     parser.add_argument("--json", type=Path, help="file for the figures")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)

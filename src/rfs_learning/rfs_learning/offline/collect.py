@@ -26,7 +26,7 @@ from rfs_core.errors import RfsError
 from rfs_core.seeding import episode_rng
 from rfs_data.offline import OfflineData, Source, rows_of_decisions, save
 from rfs_learning import camera_options
-from rfs_learning.evaluate import NOISE_STREAM, Acting
+from rfs_learning.evaluate import NOISE_STREAM, Acting, not_negative, positive
 from rfs_learning.policy import Policy, PolicyOutput
 from rfs_learning.vec_env import VecEnv, make_env
 
@@ -172,8 +172,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--checkpoint", required=True, type=Path, help="policy that acts")
     parser.add_argument("--out", required=True, type=Path, help="file (.npz) to write")
-    parser.add_argument("--episodes", type=int, default=50, help="number of episodes")
-    parser.add_argument("--seed", type=int, default=0, help="seed of episodes and noise")
+    parser.add_argument("--episodes", type=positive, default=50, help="number of episodes")
+    parser.add_argument("--seed", type=not_negative, default=0, help="seed of episodes and noise")
     parser.add_argument("--corrector", default="scripted", help="who corrects: scripted, or none")
     parser.add_argument("--world", default="training", help="world to play in: training, or gap")
     parser.add_argument("--objects", default="seen", help="objects of the gap world: seen or unseen")

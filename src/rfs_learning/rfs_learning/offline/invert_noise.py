@@ -22,6 +22,7 @@ from rfs_core.errors import RfsError
 from rfs_data.offline import open_data
 from rfs_learning import checkpoint
 from rfs_learning.container import write_atomic
+from rfs_learning.evaluate import positive
 from rfs_learning.flow import FlowBase
 from rfs_learning.inversion import invert, optimize
 from rfs_learning.offline.whole_flow import require_whole_flow
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("data", type=Path, help="a folder of bags, or a .npz of episodes")
     parser.add_argument("--checkpoint", required=True, type=Path, help="base policy")
     parser.add_argument("--method", choices=("invert", "optimize"), default="invert")
-    parser.add_argument("--most", type=int, default=10_000, help="decisions to look at")
+    parser.add_argument("--most", type=positive, default=10_000, help="decisions to look at")
     parser.add_argument("--out", type=Path, help="file (.safetensors) for a_0, re-push error and norm")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)

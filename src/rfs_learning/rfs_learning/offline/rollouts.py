@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from rfs_core.errors import RfsError
 from rfs_core.seeding import episode_rng
-from rfs_learning.evaluate import NOISE_STREAM
+from rfs_learning.evaluate import NOISE_STREAM, not_negative, positive
 from rfs_learning.modulation import Modulation, Steering
 from rfs_learning.policy import Policy
 from rfs_learning.vec_env import VecEnv, make_env
@@ -79,9 +79,9 @@ def main() -> None:
     )
     parser.add_argument("--checkpoint", required=True, type=Path, help="policy that acts")
     parser.add_argument("--out", required=True, type=Path, help="file (.npz) to write")
-    parser.add_argument("--episodes", type=int, default=1000, help="successful episodes to keep")
+    parser.add_argument("--episodes", type=positive, default=1000, help="successful episodes to keep")
     parser.add_argument("--spread", type=float, default=1.0, help="standard deviation added to a_0")
-    parser.add_argument("--seed", type=int, default=12345, help="seed of the episodes")
+    parser.add_argument("--seed", type=not_negative, default=12345, help="seed of the episodes")
     parser.add_argument("--engine", default="mujoco", help="engine, an entry point of rfs.engines")
     arguments = parser.parse_args()
     policy = Policy.load(arguments.checkpoint)

@@ -29,7 +29,7 @@ from rfs_core.errors import RfsError
 from rfs_data import offline
 from rfs_learning import camera_options
 from rfs_learning.container import write_atomic
-from rfs_learning.evaluate import evaluate, summarize
+from rfs_learning.evaluate import evaluate, not_negative, positive, summarize
 from rfs_learning.offline import bc, iql, td3bc
 from rfs_learning.offline.collect import collect, make_corrector
 from rfs_learning.offline.runner import OfflineRunner
@@ -70,16 +70,20 @@ def _parser() -> argparse.ArgumentParser:
         "--runs", type=Path, default=Path("runs/offline_table"), help="folder of data and runs"
     )
     parser.add_argument("--simulation", default="", help="demonstrations (.npz) for co-training")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds of data and training")
+    parser.add_argument(
+        "--seeds", type=not_negative, nargs="+", default=[0, 1, 2], help="seeds of data and training"
+    )
     parser.add_argument(
         "--methods", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="METHOD"
     )
-    parser.add_argument("--recorded", type=int, default=50, help="episodes that are corrected")
-    parser.add_argument("--episodes", type=int, default=256, help="episodes of an evaluation")
-    parser.add_argument("--steps", type=int, default=0, help="updates of every trainer; 0: its default")
+    parser.add_argument("--recorded", type=positive, default=50, help="episodes that are corrected")
+    parser.add_argument("--episodes", type=positive, default=256, help="episodes of an evaluation")
+    parser.add_argument(
+        "--steps", type=not_negative, default=0, help="updates of every trainer; 0: its default"
+    )
     parser.add_argument(
         "--evaluation-seed",
-        type=int,
+        type=not_negative,
         default=_EVALUATION_SEED,
         help="seed of the evaluation's episodes; another one, with other --seeds, to choose settings by",
     )
