@@ -89,7 +89,7 @@ def find(source: str, real_time: bool = True) -> Opened:
             raise CameraError("no installed package makes emulated cameras: build rfs_drivers")
         try:
             opened: Opened = makers["emulated"].load()(rest)
-        except RfsError as error:
+        except (RfsError, RuntimeError) as error:
             raise CameraError(str(error)) from error
         return opened
     if kind == "file":
@@ -105,7 +105,11 @@ def find(source: str, real_time: bool = True) -> Opened:
         return _Plain(device)
     if source and kind != "serial":
         raise CameraError(f"source {source!r} is unknown; {nearest(kind, SOURCES)}")
-    cameras = {d.get_info(rs.camera_info.serial_number): d for d in rs.context().query_devices()}
+    try:
+        cameras = {d.get_info(rs.camera_info.serial_number): d for d in rs.context().query_devices()}
+    except RuntimeError as error:
+        # Such as a camera that is plugged in at this moment.
+        raise CameraError(f"connected cameras cannot be listed: {error}; plug the camera anew") from error
     if rest and rest not in cameras:
         raise CameraError(f"no camera {rest} is connected; connected: {', '.join(cameras) or 'none'}")
     if not rest and len(cameras) != 1:
@@ -126,59 +130,65 @@ class Camera:
         Raises:
             CameraError: it does not have the wanted images, or is in use.
         """
-        self._rs = rs = library()
+        self._rs = library()
         self._opened = opened
-        device = opened.device
+        self.serial = "unknown"
+        self.name = ""
+        self.live = True
+        """False: a recording, which may pause."""
+        self.unpaired = 0
+        """Images that found no partner."""
+        self._sensors: list[Any] = []
+        self._filters: list[Any] = []
+        self._pending: dict[Any, Any] = {}
+        self._pair: list[Any] = []
+        self._syncer: Any = None
+        try:
+            self._start(config)
+        except (RuntimeError, CameraError) as error:
+            self.close()
+            if isinstance(error, CameraError):
+                raise
+            raise CameraError(f"camera {self.serial} cannot be started: {error}") from error
+
+    def _start(self, config: CameraConfig) -> None:
+        rs, opened, device = self._rs, self._opened, self._opened.device
         self.serial = str(device.get_info(rs.camera_info.serial_number))
         self.name = str(device.get_info(rs.camera_info.name))
         self._playback = device if device.is_playback() else None
         self.live = self._playback is None
-        """False: a recording, which may pause."""
         self._align: Any = rs.align(rs.stream.color) if config.align else None
         self._filters = _filters(rs, config.filters)
-        self._sensors: list[Any] = []
-        self._syncer: Any = rs.syncer(_QUEUE)
-        self._half_period_ms = 500.0 / config.fps
-        self._pending: dict[Any, Any] = {}
-        self._pair: list[Any] = []
+        self._syncer = rs.syncer(_QUEUE)
         self._compose: Any = rs.processing_block(
             lambda _, source: source.frame_ready(source.allocate_composite_frame(self._pair))
         )
         self._composed: Any = rs.frame_queue(1)
         self._compose.start(self._composed)
-        self.unpaired = 0
-        """Images that found no partner."""
         chosen = (
             [(s, s.get_stream_profiles()) for s in device.query_sensors()]
             if self._playback is not None or not isinstance(opened, _Plain)
             else _profiles(rs, device, config)
         )
         self._recorder = None
-        try:
-            if self._playback is not None:
-                # Else the first sensor plays while the second one is still being opened.
-                self._playback.pause()
-            if config.record:
-                if Path(config.record).exists():
-                    raise CameraError(f"record: {config.record} exists already; name another file")
-                self._recorder = rs.recorder(config.record, device, config.record_compression)
-                sensors = {s.get_info(rs.camera_info.name): s for s in self._recorder.query_sensors()}
-                chosen = [(sensors[s.get_info(rs.camera_info.name)], p) for s, p in chosen]
-            for sensor, profiles in chosen:
-                sensor.open(profiles)
-                self._sensors.append(sensor)
-                sensor.start(self._syncer)
-            if self._playback is not None:
-                self._playback.resume()
-            opened.start()
-        except (RuntimeError, CameraError) as error:
-            self.close()
-            if isinstance(error, CameraError):
-                raise
-            raise CameraError(f"camera {self.serial} cannot be started: {error}") from error
+        if self._playback is not None:
+            # Else the first sensor plays while the second one is still being opened.
+            self._playback.pause()
+        if config.record:
+            if Path(config.record).exists():
+                raise CameraError(f"record: {config.record} exists already; name another file")
+            self._recorder = rs.recorder(config.record, device, config.record_compression)
+            sensors = {s.get_info(rs.camera_info.name): s for s in self._recorder.query_sensors()}
+            chosen = [(sensors[s.get_info(rs.camera_info.name)], p) for s, p in chosen]
+        for sensor, profiles in chosen:
+            sensor.open(profiles)
+            self._sensors.append(sensor)
+            sensor.start(self._syncer)
+        if self._playback is not None:
+            self._playback.resume()
+        opened.start()
         fps = [p.fps() for _, profiles in chosen for p in profiles]
-        if fps:
-            self._half_period_ms = 500.0 / max(fps)
+        self._half_period_ms = 500.0 / (max(fps) if fps else config.fps)
 
     def read(self, timeout_s: float) -> Frame | None:
         """The next pair of images; None where none came in time. Stamps are the camera's.

@@ -134,13 +134,13 @@ class CaptureLoop:
             self._next_try = now
             return None
         except CameraError as error:
-            self._lose(str(error))
+            self.lose(str(error))
             return None
         self.counts.unpaired += self.camera.unpaired - self._unpaired_before
         self._unpaired_before = self.camera.unpaired
         if frame is None:
             if self.camera.live and now - self._heard_at > self._lost_after:
-                self._lose(
+                self.lose(
                     f"no image from camera {self.camera.serial} for {now - self._heard_at:.1f} s: "
                     "unplugged? looking for it"
                 )
@@ -160,7 +160,8 @@ class CaptureLoop:
         self.counts.frames += 1
         return frame
 
-    def _lose(self, reason: str) -> None:
+    def lose(self, reason: str) -> None:
+        """Let the camera go for this reason; the next steps look for it."""
         self.close()
         self.counts.lost += 1
         self.reason = reason

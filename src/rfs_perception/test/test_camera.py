@@ -167,6 +167,61 @@ def test_a_source_that_is_not_there_is_named(source: str, reason: str) -> None:
         find(source)
 
 
+class Failing:
+    """librealsense while a camera is being plugged in: every call of the device fails."""
+
+    class camera_info:
+        serial_number, name = 0, 1
+
+    def __init__(self, *devices: object) -> None:
+        self._devices = devices
+
+    def context(self) -> Failing:
+        return self
+
+    def query_devices(self) -> tuple[object, ...]:
+        if not self._devices:
+            raise RuntimeError("failed to set power state")
+        return self._devices
+
+
+class FailingDevice:
+    """A device that is gone before it is asked, and what keeps it going."""
+
+    closed = False
+
+    @property
+    def device(self) -> FailingDevice:
+        return self
+
+    def get_info(self, what: int) -> str:
+        raise RuntimeError("info not supported by the device")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize(
+    ("devices", "reason"),
+    [((), "failed to set power state"), ((FailingDevice(),), "info not supported")],
+    ids=["list", "device"],
+)
+def test_an_error_of_the_library_while_it_looks_is_a_camera_error(
+    devices: tuple[object, ...], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rfs_perception.camera.library", lambda: Failing(*devices))
+    with pytest.raises(CameraError, match=f"cannot be listed: {reason}.*plug the camera anew"):
+        find("")
+
+
+def test_a_camera_that_is_gone_while_it_is_opened_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rfs_perception.camera.library", Failing)
+    device = FailingDevice()
+    with pytest.raises(CameraError, match="camera unknown cannot be started: info not supported"):
+        Camera(device, CameraConfig())  # type: ignore[arg-type]
+    assert device.closed
+
+
 def test_a_file_that_is_no_recording_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "look.db3"
     path.write_bytes(b"not a recording")

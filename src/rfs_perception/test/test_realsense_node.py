@@ -25,6 +25,8 @@ pytest.importorskip("pyrealsense2", reason="needs pyrealsense2: make setup EXTRA
 
 from rfs_perception import calibration
 from rfs_perception.calibration import Calibration
+from rfs_perception.errors import CameraError
+from rfs_perception.frame import Frame, Intrinsics
 from rfs_perception.nodes import messages
 from rfs_perception.nodes.realsense_node import RealSenseNode
 from rfs_ros import hand_over
@@ -278,3 +280,59 @@ def test_a_policy_in_the_same_process_is_handed_the_clouds_as_arrays(
         context.try_shutdown()
     assert taken[-1][1].shape == (128, 3)
     assert taken[-1][0] > taken[0][0]
+
+
+class NumberedCamera:
+    """Gives a frame every 10 ms, and the error of an unplugged cable at the fifth."""
+
+    serial, live, unpaired = "1", True, 0
+
+    def __init__(self, *_: object) -> None:
+        self._number = 0
+
+    def read(self, timeout_s: float) -> Frame | None:
+        time.sleep(0.01)
+        self._number += 1
+        if self._number == 5:
+            raise CameraError("unplugged")
+        image = np.full((48, 64, 3), self._number, np.uint8)
+        depth = np.full((48, 64), 0.5 + 0.001 * self._number, np.float32)
+        return Frame(time.time_ns(), image, depth, Intrinsics(64, 48, 60.0, 60.0, 31.5, 23.5), self._number)
+
+    def drain(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_defect_does_not_end_the_search_for_a_lost_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = itertools.count(1)
+
+    def look(*_: object) -> None:
+        # The first look is configure's, the second one the first after the cable was pulled.
+        if next(looks) == 2:
+            raise ValueError("a defect of this test")
+
+    monkeypatch.setattr("rfs_perception.nodes.realsense_node.find", look)
+    monkeypatch.setattr("rfs_perception.nodes.realsense_node.Camera", NumberedCamera)
+    context = rclpy.Context()
+    given = ["-r", "__ns:=/defect", "-p", "points:=false", "-p", "reopen_every:=0.05"]
+    rclpy.init(args=["--ros-args", *given], context=context, domain_id=DOMAIN)
+    node = RealSenseNode(context=context)
+
+    def value(key: str) -> int:
+        return int({v.key: v.value for v in node.diagnostics().status[0].values}[key])
+
+    try:
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        deadline = time.monotonic() + PATIENCE_S
+        # Lost by the cable, then by the defect; four frames of each camera, and more of the second one.
+        while value("opened") < 2 or value("frames") <= 4:
+            assert time.monotonic() < deadline, node.diagnostics().status[0].message
+            time.sleep(0.05)
+        assert value("lost") >= 2
+    finally:
+        node.destroy_node()
+        context.try_shutdown()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
@@ -189,29 +190,39 @@ class RealSenseNode(LifecycleNode):
 
     def _read_on(self) -> None:
         assert self._capture is not None
-        assert self._config is not None
-        capture, config = self._capture, self._config
+        capture = self._capture
         count = 0
         while self._running.is_set():
-            frame = capture.step(time.monotonic())
-            if frame is None:
-                self._say(capture.reason)
-                if capture.camera is None:
-                    time.sleep(0.05)
-                continue
-            began = time.perf_counter()
-            stamp_ns = frame.stamp_ns
-            if config.stamps == "translated":
-                stamp_ns = self._stamp_map.to_ros(stamp_ns, self.get_clock().now().nanoseconds)
-            if config.points and count % config.points_period == 0:
-                self._make_cloud(stamp_ns, frame)
-            if config.images and count % config.images_period == 0:
-                self._publish_info(messages.info_msg(stamp_ns, frame.intrinsics))
-                self._publish_depth(messages.depth_msg(stamp_ns, frame.depth))
-                self._publish_colour(messages.colour_msg(stamp_ns, frame.colour, config.jpeg_quality))
-            count += 1
-            self._say(self._problem)
-            self._busy_s.append(time.perf_counter() - began)
+            try:
+                count += self._read(capture, count)
+            # A defect: said here, and the camera opened anew. Without this thread nobody looks for it.
+            except Exception as error:  # noqa: BLE001
+                self.get_logger().error(f"a defect, please report it:\n{traceback.format_exc()}")
+                capture.lose(f"the camera was let go after a defect: {error!r}; looking for it")
+            if capture.camera is None:
+                time.sleep(0.05)
+
+    def _read(self, capture: CaptureLoop, count: int) -> bool:
+        """One step; whether there was a frame."""
+        assert self._config is not None
+        config = self._config
+        frame = capture.step(time.monotonic())
+        if frame is None:
+            self._say(capture.reason)
+            return False
+        began = time.perf_counter()
+        stamp_ns = frame.stamp_ns
+        if config.stamps == "translated":
+            stamp_ns = self._stamp_map.to_ros(stamp_ns, self.get_clock().now().nanoseconds)
+        if config.points and count % config.points_period == 0:
+            self._make_cloud(stamp_ns, frame)
+        if config.images and count % config.images_period == 0:
+            self._publish_info(messages.info_msg(stamp_ns, frame.intrinsics))
+            self._publish_depth(messages.depth_msg(stamp_ns, frame.depth))
+            self._publish_colour(messages.colour_msg(stamp_ns, frame.colour, config.jpeg_quality))
+        self._say(self._problem)
+        self._busy_s.append(time.perf_counter() - began)
+        return True
 
     def _make_cloud(self, stamp_ns: int, frame: Frame) -> None:
         assert self._config is not None
