@@ -32,6 +32,8 @@ from rfs_perception.calibration import Calibration
 from rfs_perception.frame import Frame
 from rfs_perception.nodes import messages
 from rfs_perception.nodes.reward_node import RewardNode
+from rfs_perception.trackers.base import Found
+from rfs_perception.trackers.colour import ColourTracker
 from rfs_ros.conversions import joint_state_msg, stamp_ns
 from rfs_ros.qos import EPISODE_STATES, IMAGES, RELIABLE, REWARDS
 
@@ -197,6 +199,22 @@ def test_images_of_another_camera_than_the_calibrated_are_refused(desk: Desk) ->
     say("1")
     desk.until(lambda: desk.reward.foreign == "", "the diagnostics")
     assert desk.show(scene(seed=10)).valid
+
+
+def test_a_tracker_that_fails_gives_the_reason_and_the_next_image_a_reward(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert desk.show(scene(seed=20)).valid
+
+    def out_of_memory(self: ColourTracker, frame: Frame) -> Found:
+        raise RuntimeError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ColourTracker, "track", out_of_memory)
+        reward = desk.show(scene(seed=21))
+    assert not reward.valid
+    assert "cannot be scored, the log says more: RuntimeError('CUDA out of memory')" in reward.reason
+    assert desk.show(scene(seed=22)).valid
 
 
 def test_a_new_episode_and_the_service_begin_anew(desk: Desk) -> None:

@@ -88,6 +88,7 @@ def test_labels_are_taken_as_they_are() -> None:
         (None, "needs a prompt"),
         (Prompt(), "either a box, or clicks, or a mask"),
         (Prompt(box=(5, 5, 5, 20)), "no area"),
+        (Prompt(box=(0, 0, 159, 119)), "covers the whole image of 160 x 120"),
         (Prompt(points=((200.0, 5.0),)), "outside the image of 160 x 120"),
         (Prompt(mask=np.zeros((120, 160), bool)), "0 pixels cannot prompt"),
         (Prompt(mask=np.ones((10, 10), bool)), "cannot prompt"),

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections import deque
 from typing import Any
 
@@ -46,6 +47,7 @@ from rfs_ros.run import exit_with, run_node
 
 _AUTOSTART_S = 1.0
 _JOIN_S = 30.0
+_SAY_AGAIN_S = 5.0
 
 
 class RewardNode(LifecycleNode):
@@ -301,6 +303,12 @@ class RewardNode(LifecycleNode):
             return self._estimator.look(frame, self._palm_at(stamp))
         except PerceptionError as error:
             return _invalid(str(error))
+        # A defect, or a GPU without memory: said here and in the reward. Without this thread none would come.
+        except Exception as error:  # noqa: BLE001
+            self.get_logger().error(
+                f"this image cannot be scored:\n{traceback.format_exc()}", throttle_duration_sec=_SAY_AGAIN_S
+            )
+            return _invalid(f"the image cannot be scored, the log says more: {error!r}")
 
     def _palm_at(self, stamp: int) -> NDArray[np.float64]:
         assert self._config is not None

@@ -118,6 +118,11 @@ def _region(frame: Frame, prompt: Prompt) -> NDArray[np.bool_]:
         u0, v0, u1, v1 = (round(x) for x in prompt.box)
         region[:] = cv2.GC_BGD
         region[v0 : v1 + 1, u0 : u1 + 1] = cv2.GC_PR_FGD
+        if not (region == cv2.GC_BGD).any():
+            raise TrackerError(
+                f"box {prompt.box} covers the whole image of {width} x {height}, nothing is left to tell the "
+                "object from: give a box close around it"
+            )
         background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
         image = np.ascontiguousarray(frame.colour[..., ::-1])
         cv2.grabCut(image, region, None, background, foreground, 4, cv2.GC_INIT_WITH_MASK)
