@@ -149,11 +149,11 @@ class CaptureLoop:
         if self._last_number is not None and frame.number > self._last_number:
             self.counts.dropped += frame.number - self._last_number - 1
         self._last_number = frame.number
-        if self._frozen.update(frame):
+        if frozen := self._frozen.update(frame):
             self.counts.frozen += 1
             self.reason = (
-                f"camera {self.camera.serial} is frozen: fresh stamps, but the same image for more than "
-                f"{self._frozen_after:g} s; plug it anew"
+                f"camera {self.camera.serial} is frozen: fresh stamps, but the same image ({frozen}) for "
+                f"more than {self._frozen_after:g} s; plug it anew"
             )
             return None
         self.reason = ""

@@ -40,7 +40,9 @@ def record(folder: Path) -> None:
         camera = Camera(find(config.source), config)
         for number in range(1, PAIRS + 1):
             frame = scene(BLOCK, seed=number)
-            depth = (frame.depth * 1000.0).round().astype("<u2")
+            # Noise of 1 mm: depth that never changes is a frozen camera's.
+            noise = np.random.default_rng(number).normal(0.0, 1.0, frame.depth.shape)
+            depth = np.where(frame.depth > 0.0, frame.depth * 1000.0 + noise, 0.0).round().astype("<u2")
             feed.send(number, number * 1000.0 / FPS, frame.colour, depth)
             camera.read(0.5)
             time.sleep(1.0 / FPS)
