@@ -240,7 +240,7 @@ def main() -> int:
                 world.reset(arguments.seed, episode)
                 desk.reward.restart()
                 rest = float(world.state.object_pose.position[0, 2])
-                actor = policy_actor(arguments.checkpoint, arguments.seed, episode, "normal")
+                actor = policy_actor(arguments.checkpoint, arguments.seed, episode)
                 for _ in play(world, actor):
                     if world.steps % 2:
                         continue

@@ -64,7 +64,7 @@ def main() -> int:
     out: Path = arguments.out
     out.parent.mkdir(parents=True, exist_ok=True)
     pairs, stamps, positions = [], [], []
-    for _ in play(world, policy_actor(arguments.checkpoint, arguments.seed, arguments.episode, "normal")):
+    for _ in play(world, policy_actor(arguments.checkpoint, arguments.seed, arguments.episode)):
         colour = painter.paint(Snapshot(world.model, world.qpos)).astype(np.int16)
         colour = np.clip(colour + rng.integers(-2, 3, colour.shape), 0, 255).astype(np.uint8)
         cast, _ = sensor.cast(world.model, world.data())

@@ -53,6 +53,10 @@ class ResidualBounds:
         return vector
 
 
+LARGEST = {field.name: field.high for field in describe(ResidualBounds)}
+"""What a bound may be, by part of the action: the gate of no robot would let more through."""
+
+
 @functools.cache
 def hard_bounds(spec: ActionSpec) -> Array:
     """The largest residual that any configuration may allow, by value of the spec. Shape: (spec.size,)."""

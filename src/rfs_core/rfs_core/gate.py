@@ -26,6 +26,8 @@ ROS clock meanwhile, by seconds or hours, changes nothing.
 
 from __future__ import annotations
 
+import numpy as np
+
 from rfs_core import gate_checks, robot
 from rfs_core.gate_clock import GateClock
 from rfs_core.gate_config import GateConfig
@@ -38,6 +40,9 @@ from rfs_core.kinematics import ArmKinematics
 from rfs_core.se3 import Array, Pose
 from rfs_core.specs import ActionSpec, require_same
 from rfs_core.staleness import NS_PER_S, Now, Order, age_problem, to_ns
+
+_ROUNDING = 1e-5
+"""Of residuals at their bound, computed in single precision."""
 
 WATCH_S = 0.01
 """Time between two calls of `Gate.watch` with a timer, s."""
@@ -322,6 +327,9 @@ class Gate:
         self._motion.accept(action, observed_ns)
         self._last_sequence = (action.publisher, action.sequence)
         self.statistics.accepted += 1
+        shape = (-1, self.spec.size)
+        beyond = np.abs(np.reshape(action.a_r, shape)) > self._residual_bounds * (1.0 + _ROUNDING)
+        self.statistics.residuals_clipped += bool(beyond.any())
         if not self._by_state:
             return self._begin_at_once(now)
         waits = not self._output.commanded and self._clock.tick_ns is not None

@@ -101,6 +101,8 @@ class Statistics:
     """Commands sent."""
     accepted: int = 0
     """Actions accepted."""
+    residuals_clipped: int = 0
+    """Actions accepted whose residual was beyond this gate's bounds."""
     refused: int = 0
     """Actions refused."""
     ignored: int = 0

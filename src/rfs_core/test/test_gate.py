@@ -44,6 +44,17 @@ def test_first_action_makes_it_active_and_is_commanded_at_once_with_the_stamp_of
     assert x_of(command) == pytest.approx(b.home.position[0, 0] + 0.02)
 
 
+def test_residuals_beyond_the_bounds_of_this_gate_are_counted(bench):
+    b = bench().armed()
+    bound = b.gate.config.residual_position
+    for dx in (bound * (1.0 + 1e-7), 1.5 * bound, bound):  # the first is rounding
+        b.act(a_r=b.chunk(dx=dx, hand=np.zeros(16)))
+        b.step()
+        b.step()
+    assert b.gate.statistics.accepted == 3
+    assert b.gate.statistics.residuals_clipped == 1
+
+
 def test_arming_is_refused_before_the_robot_is_known(bench):
     b = bench()
     assert b.gate.arm(b.now).message == (

@@ -22,12 +22,12 @@ import yaml
 
 from rfs_core.config import from_mapping
 from rfs_core.errors import ConfigError, RfsError
+from rfs_core.robot import NODES
 from rfs_drivers import leap_table, xl330
 from rfs_drivers.errors import DriverError
 from rfs_drivers.franka_config import FrankaConfig
 from rfs_drivers.leap_config import LeapConfig
 from rfs_drivers.servo_bus import ServoBus, latency_timer
-from rfs_ros.launching import NODES_OF_A_ROBOT
 
 FCI_PORT = 1337
 CLIENT_VERSION = 10
@@ -53,11 +53,11 @@ def read_robot_file(path: Path) -> tuple[FrankaConfig, LeapConfig]:
         raise ConfigError(f"robot file {path} cannot be read: {error}") from error
     if not isinstance(blocks, dict):
         raise ConfigError(f"robot file {path} is not a mapping of node names to parameters")
-    unknown = [name for name in blocks if str(name).rpartition("/")[2] not in (*NODES_OF_A_ROBOT, "**", "*")]
+    unknown = [name for name in blocks if str(name).rpartition("/")[2] not in (*NODES, "**", "*")]
     if unknown:
         raise ConfigError(
             f"robot file {path} has parameters for {', '.join(map(str, unknown))}; the nodes are "
-            f"{', '.join(NODES_OF_A_ROBOT)}: write /**/NODE so that every namespace matches"
+            f"{', '.join(NODES)}: write /**/NODE so that every namespace matches"
         )
     found: list[Any] = []
     for node, cls in (("franka_node", FrankaConfig), ("leap_node", LeapConfig)):

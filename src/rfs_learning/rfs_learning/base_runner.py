@@ -407,7 +407,8 @@ class BaseRunner:
             "",
             "How well it acts is measured by:",
             "",
-            f"    ros2 run rfs_learning evaluate --checkpoint {path} --task {demos.task} --episodes 1024",
+            f"    ros2 run rfs_learning evaluate --checkpoint {path} --task {demos.task} --episodes 1024 "
+            "--seed 1000",
             "",
         ]
         return "\n".join(lines)

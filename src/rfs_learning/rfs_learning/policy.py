@@ -35,7 +35,16 @@ world whose physics blows up must not spoil what is learned from the others."""
 
 
 class PolicyError(RfsError):
-    """An observation or noise that the policy cannot act on."""
+    """An observation, a noise or a device that the policy cannot act on."""
+
+
+def require_device(name: str) -> None:
+    """Raises PolicyError where torch cannot use a device."""
+    try:
+        torch.zeros(1, device=name)
+    except (AssertionError, RuntimeError) as error:
+        why = str(error).splitlines()[0]
+        raise PolicyError(f"device is {name!r}, which torch cannot use here ({why}): use cpu") from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +124,7 @@ class Policy:
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, a0: str = A0_TRAINED, device: str = "cpu") -> Policy:
         """The policy of a checkpoint in memory, with its trained head if it has one; `a0` as for `load`."""
+        require_device(device)
         if a0 not in A0_CHOICES:
             raise PolicyError(f"a0 is {a0!r}, known are {', '.join(A0_CHOICES)}")
         flow = FlowBase.from_checkpoint(base_of(checkpoint))

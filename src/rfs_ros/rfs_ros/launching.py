@@ -21,6 +21,8 @@ from launch.actions import (
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.parameter_descriptions import ParameterValue
 
+from rfs_core import robot as robots
+
 Number = TypeVar("Number", int, float)
 
 TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
@@ -155,20 +157,6 @@ def chosen_checkpoint(asked: str, shipped: Path, task: str, points: bool) -> Pat
     return Path(asked).absolute()
 
 
-NODES_OF_A_ROBOT = (
-    "emulated_robot",
-    "franka_node",
-    "leap_node",
-    "robot_operator",
-    "realsense_node",
-    "gate_node",
-    "policy_node",
-    "episode_manager",
-    "recorder_node",
-)
-"""For which a robot's file may have parameters."""
-
-
 def robot_file(robot: str, asked: str, folder: Path) -> Path:
     """Path of a robot's parameters: the file asked for, or one of those shipped in `folder`."""
     shipped = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
@@ -182,7 +170,7 @@ def robot_file(robot: str, asked: str, folder: Path) -> Path:
             f"{', '.join(names)}, or give a YAML file"
         )
     # One of another hand has no block for the driver of this one, which would run on its defaults.
-    refuse_unknown_nodes("robot_file", asked, NODES_OF_A_ROBOT)
+    refuse_unknown_nodes("robot_file", asked, robots.NODES)
     return Path(asked).absolute()
 
 

@@ -131,7 +131,14 @@ class GateNode(Node):
         except RfsError as error:
             self._send(self.gate.refuse_action(str(error), now))
         else:
+            clipped = self.gate.statistics.residuals_clipped
             self._between_ticks(lambda: self.gate.policy_action(_action(message), now))
+            if self.gate.statistics.residuals_clipped > clipped and not clipped:
+                self.get_logger().warning(
+                    f"the residual of {message.checkpoint_id} is beyond this gate's bounds and is clipped "
+                    "(residual_position, residual_rotation, residual_hand): it does not act as it was "
+                    "trained; how often is on /diagnostics (residuals_clipped)"
+                )
 
     def _on_correction(self, message: CorrectionMsg) -> None:
         now = self._now()
@@ -237,6 +244,7 @@ class GateNode(Node):
             "refused": counts.refused,
             "last_refusal": counts.last_refusal,
             "accepted": counts.accepted,
+            "residuals_clipped": counts.residuals_clipped,
             "ignored": counts.ignored,
             "starved_ticks": counts.starved,
             "refused_states": counts.refused_states,

@@ -16,7 +16,6 @@ import time
 from typing import Any
 
 import numpy as np
-import torch
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from numpy.typing import NDArray
@@ -43,15 +42,6 @@ from rfs_ros.timing import ControlTime, control_clock
 
 _WARM_UP_CALLS = 5  # the first calls of a network are slow
 _LOOKS_PER_DECISION = 10
-
-
-def require_device(name: str) -> None:
-    """Raises RfsError where torch cannot use a device."""
-    try:
-        torch.zeros(1, device=name)
-    except (AssertionError, RuntimeError) as error:
-        why = str(error).splitlines()[0]
-        raise RfsError(f"device is {name!r}, which torch cannot use here ({why}): use device:=cpu") from error
 
 
 class PolicyNode(LifecycleNode):
@@ -173,7 +163,6 @@ class PolicyNode(LifecycleNode):
         """Load a checkpoint that fits robot, task and integrator, and call it a few times."""
         if not path:
             raise RfsError("parameter checkpoint is empty: name a checkpoint file, -p checkpoint:=FILE")
-        require_device(self.config.device)
         policy = Policy.load(
             path,
             action_spec=robot.DEFAULT_ACTION_SPEC,

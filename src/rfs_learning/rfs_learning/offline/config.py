@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from rfs_core.bounds import ResidualBounds
+from rfs_core.bounds import LARGEST, ResidualBounds
 from rfs_core.config import param
 
 MAY_CHANGE_ON_RESUME = (
@@ -56,15 +56,22 @@ class ValueConfig(OfflineConfig):
     )
     noise_clip: float = param(2.0, doc="Largest |a_0| of a steered value", low=0.01, high=10.0)
     residual_position: float = param(
-        0.015, doc="Largest residual of the palm displacement per control step, each axis", unit="m", low=0.0
+        0.015,
+        doc="Largest residual of the palm displacement per control step, each axis",
+        unit="m",
+        low=0.0,
+        high=LARGEST["arm_delta_position"],
     )
     residual_rotation: float = param(
         0.05,
         doc="Largest residual of the palm rotation per control step, each component",
         unit="rad",
         low=0.0,
+        high=LARGEST["arm_delta_rotation"],
     )
-    residual_hand: float = param(0.05, doc="Largest residual of a finger target", unit="rad", low=0.0)
+    residual_hand: float = param(
+        0.05, doc="Largest residual of a finger target", unit="rad", low=0.0, high=LARGEST["hand_target"]
+    )
 
     only_corrected: bool = param(
         True,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from rfs_core.bounds import ResidualBounds
-from rfs_core.config import describe, param
+from rfs_core.bounds import LARGEST, ResidualBounds
+from rfs_core.config import param
 from rfs_core.errors import ConfigError
 from rfs_learning.modulation import A0_MODES
 from rfs_learning.steering import MODULATIONS, OVER
@@ -15,9 +15,6 @@ MAY_CHANGE_ON_RESUME = (
 )  # fmt: skip
 """Fields that do not change the weights, rounding aside. The base checkpoint is compared by its id, not its
 path."""
-
-_LARGEST = {field.name: field.high for field in describe(ResidualBounds)}
-"""What a bound may be: the gate of no robot would let more through."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,21 +51,21 @@ class PpoTrainerConfig:
         doc="Largest residual of the palm displacement per control step, each axis",
         unit="m",
         low=0.0,
-        high=_LARGEST["arm_delta_position"],
+        high=LARGEST["arm_delta_position"],
     )
     residual_rotation: float = param(
         0.033,
         doc="Largest residual of the palm rotation per control step, each component",
         unit="rad",
         low=0.0,
-        high=_LARGEST["arm_delta_rotation"],
+        high=LARGEST["arm_delta_rotation"],
     )
     residual_hand: float = param(
         0.15,
         doc="Largest residual of a finger target",
         unit="rad",
         low=0.0,
-        high=_LARGEST["hand_target"],
+        high=LARGEST["hand_target"],
     )
     residual_penalty: float = param(
         0.0002, doc="Reward lost per decision for each residual at its bound", low=0.0, high=1.0
