@@ -40,6 +40,11 @@ class RewardTermsConfig:
     near_palm: float = param(0.15, doc="Success: the object this near the palm.", unit="m", low=0.0)
     hold_for: float = param(0.25, doc="Success: for so long.", unit="s", low=0.0)
 
+    @property
+    def longest_gap(self) -> float:
+        """Of two looks (s): what happened in a longer one nobody saw. Above hold_for, as looks are uneven."""
+        return 1.5 * self.hold_for
+
 
 @dataclass(frozen=True)
 class EstimatorConfig:
@@ -100,7 +105,12 @@ class RewardEstimator:
         self._clear_points = 0
         self._centre = np.zeros(3)
         self._palm = np.eye(4)
+        self._scored_ns = 0
         self._since_ns: int | None = None
+
+    def interrupt(self) -> None:
+        """An image was not scored, or none came: whether the object was held meanwhile nobody knows."""
+        self._since_ns = None
 
     @property
     def rest_height(self) -> float:
@@ -126,7 +136,7 @@ class RewardEstimator:
                 raise PerceptionError(found.reason)
             centre = self._locate(mask, frame, palm_in_base)
         except PerceptionError as error:
-            self._since_ns = None
+            self.interrupt()
             nan = float("nan")
             return Scored(False, str(error), nan, nan, np.full(3, nan), False, mask)
         return self._score(centre, frame.stamp_ns, palm_in_base, mask)
@@ -178,6 +188,9 @@ class RewardEstimator:
         distance = float(np.linalg.norm(centre - palm_in_base[:3, 3]))
         rise = float(centre[2]) - self._rest_height
         held = rise >= terms.lift_height and distance <= terms.near_palm
+        if stamp_ns - self._scored_ns > terms.longest_gap * 1e9:
+            self.interrupt()
+        self._scored_ns = stamp_ns
         if not held:
             self._since_ns = None
         elif self._since_ns is None:

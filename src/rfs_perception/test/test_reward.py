@@ -65,6 +65,32 @@ def test_success_is_lifted_near_the_palm_and_held() -> None:
     assert not far.success
 
 
+def held_at(estimator: RewardEstimator, *times_ms: int) -> list[bool]:
+    """Success of looks at the lifted object."""
+    return [
+        estimator.look(scene((0.55, 0.0, 0.15), stamp_ns=t * MS, seed=t), palm_at(0.55, 0.0, 0.22)).success
+        for t in times_ms
+    ]
+
+
+def test_looks_too_far_apart_do_not_tell_that_it_was_held() -> None:
+    estimator = RewardEstimator(LabelTracker(), CAMERA, CONFIG)
+    estimator.look(scene(), palm_at(0.55, 0.0, 0.10))
+    # After 4.9 s of which nobody knows it must be held for 0.2 s anew.
+    assert held_at(estimator, 100, 5000, 5100, 5200) == [False, False, False, True]
+    # A gap of 0.3 s, 1.5 times hold_for, is bridged; one of 0.31 s is not.
+    assert held_at(estimator, 5500, 5810) == [True, False]
+
+
+def test_an_image_that_could_not_be_scored_begins_the_holding_anew() -> None:
+    estimator = RewardEstimator(LabelTracker(), CAMERA, CONFIG)
+    estimator.look(scene(), palm_at(0.55, 0.0, 0.10))
+    assert held_at(estimator, 100, 200) == [False, False]
+    estimator.interrupt()
+    # Without the interruption 0.3 s would be the third of them, 0.2 s after the first.
+    assert held_at(estimator, 300, 400, 500) == [False, False, True]
+
+
 @pytest.mark.parametrize("tracker", [LabelTracker, ColourTracker])
 def test_a_hidden_object_gives_no_numbers_and_comes_back(tracker: type) -> None:
     estimator = RewardEstimator(tracker(), CAMERA, CONFIG)

@@ -235,6 +235,20 @@ def test_a_new_episode_and_the_service_begin_anew(desk: Desk) -> None:
     assert reward.object_centre.z == pytest.approx(0.03, abs=0.01)
 
 
+def test_an_image_without_the_arms_state_begins_the_holding_anew(desk: Desk) -> None:
+    desk.reward.restart()
+    # Lifted from 0.03 m to 0.24 m, 6 cm from the palm at (0.50, 0, 0.28).
+    for step, height in enumerate((0.03, 0.10, 0.17)):
+        assert not desk.show(scene((0.55, 0.0, height), seed=30 + step)).success
+    held = [desk.show(scene((0.55, 0.0, 0.24), seed=40 + k)) for k in range(4)]
+    assert [reward.valid for reward in held] == [True] * 4
+    # 100 ms apart: the fourth is the first that is 0.25 s after the first.
+    assert [reward.success for reward in held] == [False, False, False, True]
+    assert not desk.show(scene((0.55, 0.0, 0.24), seed=50), arm_late_ms=-90).valid
+    again = [desk.show(scene((0.55, 0.0, 0.24), seed=60 + k)) for k in range(4)]
+    assert [reward.success for reward in again] == [False, False, False, True]
+
+
 @pytest.mark.parametrize(
     ("given", "reason"),
     [

@@ -257,6 +257,7 @@ class RewardNode(LifecycleNode):
         assert self._config is not None
         period, silent = 1.0 / self._config.rate, self._config.silent_after
         next_at = heard_at = time.monotonic()
+        looked_at: int | None = None
         while self._running.is_set():
             with self._changed:
                 self._changed.wait(min(0.05, max(0.001, next_at - time.monotonic())))
@@ -266,13 +267,16 @@ class RewardNode(LifecycleNode):
                 if now - heard_at > silent:
                     heard_at = now
                     reason = self._broken or f"no image for {silent:g} s: is the camera running?"
-                    self._publish(self.get_clock().now().nanoseconds, _invalid(reason))
+                    self._publish(self.get_clock().now().nanoseconds, self._not_scored(reason))
                 continue
             next_at, heard_at = now + period, now
             stamp, parts = newest
             began = time.perf_counter()
             scored = self._score(stamp, parts)
             self._took_s.append(time.perf_counter() - began)
+            if looked_at is not None and scored.valid:
+                self._warn_of_gap((stamp - looked_at) / 1e9)
+            looked_at = stamp
             self._publish(stamp, scored)
 
     def _score(self, stamp: int, parts: dict[str, CompressedImage | Image]) -> Scored:
@@ -302,13 +306,30 @@ class RewardNode(LifecycleNode):
             self._broken = ""
             return self._estimator.look(frame, self._palm_at(stamp))
         except PerceptionError as error:
-            return _invalid(str(error))
+            return self._not_scored(str(error))
         # A defect, or a GPU without memory: said here and in the reward. Without this thread none would come.
         except Exception as error:  # noqa: BLE001
             self.get_logger().error(
                 f"this image cannot be scored:\n{traceback.format_exc()}", throttle_duration_sec=_SAY_AGAIN_S
             )
-            return _invalid(f"the image cannot be scored, the log says more: {error!r}")
+            return self._not_scored(f"the image cannot be scored, the log says more: {error!r}")
+
+    def _not_scored(self, reason: str) -> Scored:
+        assert self._estimator is not None
+        self._estimator.interrupt()
+        nan = float("nan")
+        return Scored(False, reason, nan, nan, np.full(3, nan), False, None)
+
+    def _warn_of_gap(self, gap_s: float) -> None:
+        """Say why there is no success where looks are too rare to tell one."""
+        assert self._config is not None
+        terms = self._config.terms
+        if terms.hold_for and gap_s > terms.longest_gap:
+            self.get_logger().warning(
+                f"the last two looks are {gap_s:.2f} s apart, success needs at most {terms.longest_gap:g} s "
+                "(1.5 terms.hold_for): raise rate, use a faster tracker, or raise terms.hold_for",
+                throttle_duration_sec=_SAY_AGAIN_S,
+            )
 
     def _palm_at(self, stamp: int) -> NDArray[np.float64]:
         assert self._config is not None
@@ -366,11 +387,6 @@ class RewardNode(LifecycleNode):
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
-
-
-def _invalid(reason: str) -> Scored:
-    nan = float("nan")
-    return Scored(False, reason, nan, nan, np.full(3, nan), False, None)
 
 
 def main() -> None:
