@@ -25,7 +25,7 @@ from rfs_core import cloud
 from rfs_core.cloud import CloudConfig, CloudError
 from rfs_core.errors import RfsError
 from rfs_core.tasks import points as points_task
-from rfs_perception import calibration
+from rfs_perception import calibration, outputs
 from rfs_perception.calibration import Calibration
 from rfs_perception.camera import Camera, RecordingEnded, find
 from rfs_perception.camera_config import CameraConfig
@@ -110,8 +110,10 @@ def look(source: str, number: int) -> tuple[Frame, str]:
     """The `number`-th pair of images of a camera or a recording, and the camera's serial number.
 
     Raises:
-        CameraError: there is no camera or recording, or it has fewer images.
+        CameraError: there is no camera or recording, or it has fewer images; or `number` is below 1.
     """
+    if number < 1:
+        raise CameraError(f"look {number}: pairs of images are counted from 1")
     camera = Camera(find(source, real_time=False), CameraConfig())
     seen, vain = 0, 0
     try:
@@ -181,6 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--show", action="store_true", help="open a window")
     arguments = parser.parse_args(argv)
     try:
+        outputs.prepare(arguments.ply)
         found = calibration.load(arguments.calibration)
         frame, serial = look(arguments.source, arguments.look)
         calibration.require(found, arguments.calibration, serial, max_rms_position=math.inf)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rfs_perception import outputs
 from rfs_perception.errors import PerceptionError
 
 WIDTH, HEIGHT = 900, 420
@@ -28,6 +29,17 @@ class Row(NamedTuple):
     lift_term: float
 
 
+def prepare_plot(path: Path) -> None:
+    """Make the picture's folder.
+
+    Raises:
+        PerceptionError: the picture cannot be written.
+    """
+    if not path.is_dir() and not cv2.haveImageWriter(str(path)):
+        raise PerceptionError(f"{path} cannot be written: use .png or .jpg")
+    outputs.prepare(path)
+
+
 def save_plot(rows: Sequence[Row], path: Path, title: str) -> None:
     """Write the picture; spans without a valid reward are shaded.
 
@@ -35,7 +47,7 @@ def save_plot(rows: Sequence[Row], path: Path, title: str) -> None:
         PerceptionError: no rows, or the file cannot be written.
     """
     image = plot(rows, title)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    prepare_plot(path)
     if not cv2.imwrite(str(path), image):
         raise PerceptionError(f"{path} cannot be written: use .png or .jpg")
 

@@ -16,7 +16,7 @@ import table_scene
 from rfs_core import se3
 from rfs_perception import inspect_cloud
 from rfs_perception.calibration import Calibration
-from rfs_perception.errors import PerceptionError
+from rfs_perception.errors import CameraError, PerceptionError
 
 
 def calibrated(lifted: float = 0.0, turned: float = 0.0) -> Calibration:
@@ -76,6 +76,17 @@ def test_where_nothing_is_seen_it_says_so_and_gives_no_points() -> None:
     lines, chosen = inspect_cloud.report(blind, calibrated(), 128)
     assert "no depth" in lines[-1]
     assert len(chosen) == 0
+
+
+def test_a_look_before_the_first_one_is_refused_before_a_camera_is_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def opened(*_: object, **__: object) -> None:
+        raise AssertionError("a camera was looked for")
+
+    monkeypatch.setattr(inspect_cloud, "find", opened)
+    with pytest.raises(CameraError, match="look 0: pairs of images are counted from 1"):
+        inspect_cloud.look("", 0)
 
 
 def test_all_points_and_the_policys_in_red_are_written(tmp_path: Path) -> None:

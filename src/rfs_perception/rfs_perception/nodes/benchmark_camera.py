@@ -28,7 +28,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from rfs_core.errors import RfsError
-from rfs_perception import calibration
+from rfs_perception import calibration, outputs
 from rfs_perception.errors import CameraError
 
 _WARM_UP_S = 5.0
@@ -204,8 +204,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(number, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="camera_"))
     try:
+        outputs.prepare(arguments.json)
         figures = run(arguments, folder)
-    except RfsError as error:
+        if arguments.json is not None:
+            arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    except (RfsError, OSError) as error:
         print(f"benchmark_camera: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -213,8 +216,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         rclpy.try_shutdown()
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
 
 

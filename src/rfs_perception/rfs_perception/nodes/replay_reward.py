@@ -29,9 +29,9 @@ from sensor_msgs.msg import CameraInfo, JointState
 from rfs_core import robot
 from rfs_core.errors import RfsError
 from rfs_msgs.msg import Reward
-from rfs_perception import arm_file
+from rfs_perception import arm_file, outputs
 from rfs_perception.errors import PerceptionError
-from rfs_perception.plot import Row, save_plot
+from rfs_perception.plot import Row, prepare_plot, save_plot
 from rfs_perception.trackers.make import NAMES
 from rfs_ros.conversions import joint_state_msg, seconds, stamp_ns
 from rfs_ros.qos import IMAGES, RELIABLE, REWARDS
@@ -203,6 +203,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     arguments = parser().parse_args(argv)
     try:
+        outputs.prepare(arguments.csv)
+        prepare_plot(arguments.plot)
         replay = Replay(arguments)
         try:
             replay.run()
@@ -213,7 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         save_plot(rows_of(replay.rewards), arguments.plot, arguments.recording.name)
         if arguments.csv is not None:
             write_csv(arguments.csv, replay.rewards)
-    except RfsError as error:
+    except (RfsError, OSError) as error:
         print(f"replay_reward: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
