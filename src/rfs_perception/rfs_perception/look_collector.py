@@ -46,11 +46,13 @@ class LookCollector:
         self.board = Board(config.board)
         self._moved_ns: int | None = None
         self.looks: list[Look] = []
-        self.reason = "no arm state yet"
+        self.reason = "nothing comes on arm/joint_states: start the arm's driver and configure it"
         """Why the last image was not taken."""
 
     def moving(self, stamp_ns: int, velocity: NDArray[np.float64]) -> None:
         """The arm's joint speeds at a moment (rad/s). Shape: (7,)"""
+        if self._moved_ns is None:
+            self.reason = "no image comes on camera/color/compressed: start realsense_node"
         if self._moved_ns is None or np.abs(velocity).max() >= self._config.still_below:
             self._moved_ns = stamp_ns
 

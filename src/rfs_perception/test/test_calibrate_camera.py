@@ -20,6 +20,7 @@ from rfs_core.kinematics import ArmKinematics
 from rfs_perception import calibration
 from rfs_perception.charuco import Board, BoardConfig
 from rfs_perception.errors import CalibrationError
+from rfs_perception.look_collector import CollectConfig, LookCollector
 from rfs_perception.nodes import messages
 from rfs_perception.nodes.calibrate_camera import CalibrateCamera
 from rfs_ros.conversions import joint_state_msg
@@ -100,3 +101,10 @@ def test_it_prints_the_board(tmp_path: Path) -> None:
         rclpy.try_shutdown()
     assert end.value.code == 0
     assert path.stat().st_size > 1000
+
+
+def test_what_must_be_started_is_said_while_nothing_comes() -> None:
+    collector = LookCollector(CollectConfig())
+    assert "nothing comes on arm/joint_states: start the arm's driver and configure it" in collector.reason
+    collector.moving(0, np.zeros(7))
+    assert "no image comes on camera/color/compressed: start realsense_node" in collector.reason

@@ -1,6 +1,7 @@
 """Calibrate a fixed camera to the robot's base with a ChArUco board that the hand holds.
 
     ros2 run rfs_perception calibrate_camera --ros-args -p print_board:=board.png      # print it, measure it
+    ros2 run rfs_drivers franka_node --ros-args --params-file my_robot.yaml            # and configure it
     ros2 run rfs_perception realsense_node --ros-args -p points:=false -p autostart:=true
     ros2 run rfs_perception calibrate_camera --ros-args -p out:=camera.json -p board.square:=0.0298
 
