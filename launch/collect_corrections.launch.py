@@ -9,8 +9,8 @@ Every episode becomes a bag in <run_dir>/bags, ready for td3bc_trainer. Keys of 
 episode: y success, n failure, x discard. The correction node says after each episode how many there are and
 how many control steps were corrected.
 
-It includes deploy.launch.py, whose arguments it takes, with other defaults; parameters of the correction and
-the device node are in config/corrections.yaml.
+It includes deploy.launch.py and takes most of its arguments, with other defaults; parameters of the
+correction and the device node are in config/corrections.yaml.
 """
 
 import os
@@ -139,7 +139,8 @@ def bring_up(context):
     if given["corrections_file"]:
         refuse_unknown_nodes("corrections_file", given["corrections_file"], NODES)
     given["world"] = given["world"] or ("gap" if given["robot"] == "sim" else "training")
-    given["real_time_factor"] = given["real_time_factor"] or ("1.0" if person else "0")
+    hurried = not person or given["robot"] == "real"  # a robot has its own time
+    given["real_time_factor"] = given["real_time_factor"] or ("0" if hurried else "1.0")
     given["run_dir"] = str(
         Path(given["run_dir"] or time.strftime("runs/corrections-%Y%m%d-%H%M%S")).absolute()
     )

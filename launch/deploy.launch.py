@@ -49,6 +49,7 @@ from rfs_ros.launching import (
     robot_file,
     room_for_images,
     text,
+    value_in,
 )
 
 TASKS = ["grasp", "kit", "pick_place", "pinch", "place", "pour", "power", "push_grasp", "stack"]
@@ -179,6 +180,17 @@ ARGUMENTS = [
 ]
 
 
+ONLY_WITH = {
+    "world": ("sim",),
+    "objects": ("sim",),
+    "physics_dt": ("sim",),
+    "real_time_factor": ("sim", "emulated"),
+    "record_video": ("sim", "emulated"),
+    "camera": ("sim", "emulated"),
+}
+"""Arguments that mean something with some robots only."""
+
+
 def generate_launch_description():
     """The arguments, then everything else once their values are known."""
     return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=bring_up)])
@@ -189,10 +201,12 @@ def bring_up(context):
     given = context.launch_configurations
     refuse_unknown_arguments(given, ARGUMENTS, "deploy.launch.py")
     simulated = given["robot"] == "sim"
-    if not simulated and given["world"] != "training":
-        raise RuntimeError(f"world:={given['world']} is a world of the simulation: needs robot:=sim")
-    if not simulated and given["physics_dt"]:
-        raise RuntimeError(f"physics_dt:={given['physics_dt']} is of the simulation: needs robot:=sim")
+    for name, where in ONLY_WITH.items():
+        default = next(a.default_value[0].text for a in ARGUMENTS if a.name == name)
+        if given[name] != default and given["robot"] not in where:
+            raise RuntimeError(
+                f"{name}:={given[name]} is of the simulation: needs robot:={' or robot:='.join(where)}"
+            )
     physics_dt = number(given, "physics_dt", float) if given["physics_dt"] else None
     episodes = number(given, "episodes", int)
     seed = number(given, "seed", int)
@@ -254,6 +268,9 @@ def bring_up(context):
     }
     # The one that makes clouds: the world itself, or the camera's driver.
     plugged = emulated_camera(share) if points and given["robot"] == "emulated" else {}
+    calibration = plugged.get("calibration")
+    if points and given["robot"] == "real":
+        calibration = value_in(params_files, "realsense_node", "calibration")
     eye = {"sim_node": sim_parameters} if simulated else {"realsense_node": {"autostart": True, **plugged}}
     sim = node(Node, "rfs_sim", "sim_node", sim_parameters) if simulated and not one_process else None
     camera = None
@@ -282,7 +299,11 @@ def bring_up(context):
         Node,
         "rfs_data",
         "recorder_node",
-        {"folder": text(run_dir / "bags"), "checkpoint": text(checkpoint)},
+        {
+            "folder": text(run_dir / "bags"),
+            "checkpoint": text(checkpoint),
+            **({"calibration": calibration} if calibration else {}),
+        },
     )
     drivers = [] if simulated else [robot_and_drivers(given, asked, run_dir, plugged)]
     world = [each for each in (sim, camera) if each is not None]

@@ -19,7 +19,16 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventH
 from launch.event_handlers import OnProcessExit
 from launch_ros.actions import LifecycleNode, Node
 
-from rfs_ros.launching import fail, refuse_ignored_values, refuse_unknown_arguments, robot_file, text
+from rfs_ros.launching import (
+    NODES_OF_A_ROBOT,
+    fail,
+    number,
+    refuse_ignored_values,
+    refuse_unknown_arguments,
+    refuse_unknown_nodes,
+    robot_file,
+    text,
+)
 
 ARGUMENTS = [
     DeclareLaunchArgument(
@@ -33,8 +42,15 @@ ARGUMENTS = [
     DeclareLaunchArgument("task", default_value="", description="Task of the emulated world."),
     DeclareLaunchArgument("seed", default_value="", description="Seed of the emulated world."),
     DeclareLaunchArgument("run_dir", default_value="", description="Folder for trajectories and video."),
-    DeclareLaunchArgument("record_video", default_value="", description="Video of the emulated world."),
-    DeclareLaunchArgument("camera", default_value="", description="Images of the emulated world."),
+    DeclareLaunchArgument(
+        "record_video",
+        default_value="",
+        choices=["", "true", "false"],
+        description="Video of the emulated world.",
+    ),
+    DeclareLaunchArgument(
+        "camera", default_value="", choices=["", "true", "false"], description="Images of the emulated world."
+    ),
     DeclareLaunchArgument(
         "real_time_factor", default_value="", description="Of the emulated robot, at most."
     ),
@@ -60,6 +76,7 @@ def bring_up(context):
     share = Path(get_package_share_directory("rfs_bringup")) / "config" / "robot"
     files = [str(robot_file(given["robot"], given["robot_file"], share))]
     if given["params_file"]:
+        refuse_unknown_nodes("params_file", given["params_file"], [*NODES_OF_A_ROBOT, "sim_node"])
         files.append(given["params_file"])
     refuse_ignored_values(files)
 
@@ -91,10 +108,10 @@ def bring_up(context):
     ]
     if emulated:
         own = {name: text(given[name]) for name in ("task", "run_dir", "camera_link") if given[name]}
-        own |= {"seed": int(given["seed"])} if given["seed"] else {}
+        own |= {"seed": number(given, "seed", int)} if given["seed"] else {}
         own |= {name: given[name] == "true" for name in ("record_video", "camera") if given[name]}
         if given["real_time_factor"]:
-            own["real_time_factor"] = float(given["real_time_factor"])
+            own["real_time_factor"] = number(given, "real_time_factor", float)
         own["use_sim_time"] = False  # it is the one that publishes /clock
         nodes.append(node(Node, "rfs_sim", "emulated_robot", "address", "port", **own))
     else:

@@ -126,6 +126,14 @@ def test_a_namespace_moves_everything_and_a_params_file_changes_nodes(
             {"robot": "emulated", "physics_dt": 0.005},
             "physics_dt:=0.005 is of the simulation: needs robot:=sim",
         ),
+        (
+            {"robot": "emulated", "objects": "unseen"},
+            "objects:=unseen is of the simulation",
+        ),
+        (
+            {"robot": "real", "robot_file": "fr3_leap", "record_video": "true"},
+            "record_video:=true is of the simulation: needs robot:=sim or robot:=emulated",
+        ),
     ],
     ids=lambda value: "-".join(f"{k}:={v}" for k, v in value.items()) if isinstance(value, dict) else "",
 )

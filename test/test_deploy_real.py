@@ -87,3 +87,16 @@ def test_a_terminal_is_needed_to_confirm(start):
     command = start("ros2", "run", "rfs_control", "confirm_robot")
     assert command.wait(60.0) == 1
     assert "a person answers on a terminal" in command.output()
+
+
+def test_a_misspelt_node_in_parameters_is_refused_before_anything_is_connected(start, tmp_path: Path):
+    """Its speed limit would be ignored, and the arm keep a faster one."""
+    file = tmp_path / "slow.yaml"
+    file.write_text("/**/franka_nod:\n  ros__parameters: {max_linear_speed: 0.05}\n")
+    launch = start(
+        "ros2", "launch", "rfs_bringup", "robot.launch.py", "robot:=real", "robot_file:=fr3_leap",
+        f"params_file:={file}",
+    )  # fmt: skip
+    assert launch.wait(PATIENCE_S) == 1
+    assert "has parameters for /**/franka_nod; the nodes are" in launch.output()
+    assert "process started" not in launch.output()

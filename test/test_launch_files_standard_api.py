@@ -49,6 +49,7 @@ STANDARD = {
     "lifecycle_msgs.msg": {"State", "Transition"},
     "ament_index_python.packages": {"get_package_share_directory", "get_package_prefix"},
     "rfs_ros.launching": {
+        "NODES_OF_A_ROBOT",
         "chosen_checkpoint",
         "fail",
         "included",
@@ -59,6 +60,7 @@ STANDARD = {
         "robot_file",
         "room_for_images",
         "text",
+        "value_in",
     },
 }
 """What may be imported from where."""

@@ -120,16 +120,3 @@ DEFAULT_ACTION_SPEC = ActionSpec(
     horizon=HORIZON,
 )
 """Palm displacement in the base frame and absolute finger targets, 22 values per control step."""
-
-NODES = (
-    "emulated_robot",
-    "franka_node",
-    "leap_node",
-    "robot_operator",
-    "realsense_node",
-    "gate_node",
-    "policy_node",
-    "episode_manager",
-    "recorder_node",
-)
-"""Nodes for which a robot's file may have parameters."""

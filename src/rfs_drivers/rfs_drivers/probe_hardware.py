@@ -9,6 +9,7 @@ client, a bus one program. Answers that are not known are null, with the reason 
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import socket
 import struct
@@ -22,7 +23,6 @@ import yaml
 
 from rfs_core.config import from_mapping
 from rfs_core.errors import ConfigError, RfsError
-from rfs_core.robot import NODES
 from rfs_drivers import leap_table, xl330
 from rfs_drivers.errors import DriverError
 from rfs_drivers.franka_config import FrankaConfig
@@ -37,6 +37,7 @@ _HEADER = struct.Struct("<III")
 _CONNECT = struct.Struct("<HH")
 _ANSWER = struct.Struct("<BH")
 _CONNECT_COMMAND = 0
+_NODES = ("franka_node", "leap_node")
 _CONNECT_STATUSES = (0, 1)
 """Success, incompatible version."""
 
@@ -53,14 +54,13 @@ def read_robot_file(path: Path) -> tuple[FrankaConfig, LeapConfig]:
         raise ConfigError(f"robot file {path} cannot be read: {error}") from error
     if not isinstance(blocks, dict):
         raise ConfigError(f"robot file {path} is not a mapping of node names to parameters")
-    unknown = [name for name in blocks if str(name).rpartition("/")[2] not in (*NODES, "**", "*")]
-    if unknown:
-        raise ConfigError(
-            f"robot file {path} has parameters for {', '.join(map(str, unknown))}; the nodes are "
-            f"{', '.join(NODES)}: write /**/NODE so that every namespace matches"
-        )
+    for name in blocks:
+        node = str(name).rpartition("/")[2]
+        meant = difflib.get_close_matches(node, _NODES, 1, 0.85)
+        if meant and meant[0] != node:
+            raise ConfigError(f"robot file {path} has parameters for {name}: did you mean /**/{meant[0]}?")
     found: list[Any] = []
-    for node, cls in (("franka_node", FrankaConfig), ("leap_node", LeapConfig)):
+    for node, cls in zip(_NODES, (FrankaConfig, LeapConfig), strict=True):
         values: dict[str, Any] = {}
         for name, block in blocks.items():
             if str(name).rpartition("/")[2] == node and isinstance(block, dict):

@@ -21,8 +21,6 @@ from launch.actions import (
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.parameter_descriptions import ParameterValue
 
-from rfs_core import robot as robots
-
 Number = TypeVar("Number", int, float)
 
 TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
@@ -122,6 +120,16 @@ def refuse_ignored_values(files: Sequence[str]) -> None:
                 said[node, name] = (kind, value, file)
 
 
+def value_in(files: Sequence[str], node: str, name: str) -> object:
+    """What the last of some parameters files says of a node's parameter; None where none says anything."""
+    found: object = None
+    for file in files:
+        for block, content in (yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {}).items():
+            if str(block).rpartition("/")[2] == node:
+                found = dict(_dotted((content or {}).get("ros__parameters") or {})).get(name, found)
+    return found
+
+
 def _dotted(group: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:
     """Values of nested groups by their whole names."""
     for name, value in group.items():
@@ -157,6 +165,20 @@ def chosen_checkpoint(asked: str, shipped: Path, task: str, points: bool) -> Pat
     return Path(asked).absolute()
 
 
+NODES_OF_A_ROBOT = (
+    "emulated_robot",
+    "franka_node",
+    "leap_node",
+    "robot_operator",
+    "realsense_node",
+    "gate_node",
+    "policy_node",
+    "episode_manager",
+    "recorder_node",
+)
+"""For which a robot's file may have parameters."""
+
+
 def robot_file(robot: str, asked: str, folder: Path) -> Path:
     """Path of a robot's parameters: the file asked for, or one of those shipped in `folder`."""
     shipped = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
@@ -170,7 +192,7 @@ def robot_file(robot: str, asked: str, folder: Path) -> Path:
             f"{', '.join(names)}, or give a YAML file"
         )
     # One of another hand has no block for the driver of this one, which would run on its defaults.
-    refuse_unknown_nodes("robot_file", asked, robots.NODES)
+    refuse_unknown_nodes("robot_file", asked, NODES_OF_A_ROBOT)
     return Path(asked).absolute()
 
 

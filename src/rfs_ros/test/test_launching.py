@@ -183,3 +183,20 @@ def test_a_robot_file_of_another_hand_is_refused_with_the_drivers_that_exist(tmp
         launching.robot_file("real", str(mine), tmp_path)
     mine.write_text(mine.read_text().replace("allegro_node", "leap_node"))
     assert launching.robot_file("real", str(mine), tmp_path) == mine
+
+
+def test_the_last_file_that_says_something_of_a_parameter_counts(tmp_path):
+    files = []
+    for i, text in enumerate(
+        (
+            "/**/eye:\n  ros__parameters: {calibration: a.json, cloud: {count: 3}}\n",
+            "/lab/eye:\n  ros__parameters: {calibration: b.json}\n",
+            "/**/other:\n  ros__parameters: {calibration: c.json}\n",
+            "",
+        )
+    ):
+        files.append(str(tmp_path / f"{i}.yaml"))
+        (tmp_path / f"{i}.yaml").write_text(text)
+    assert launching.value_in(files, "eye", "calibration") == "b.json"
+    assert launching.value_in(files, "eye", "cloud.count") == 3
+    assert launching.value_in(files, "eye", "source") is None
