@@ -37,6 +37,7 @@ from rfs_perception.frame import Intrinsics, project
 from rfs_perception.nodes import messages
 from rfs_perception.nodes.reward_node import RewardNode
 from rfs_ros.conversions import joint_state_msg, stamp_msg, stamp_ns
+from rfs_ros.qos import IMAGES, REWARDS, STATES
 from rfs_sim.cloud import Camera, DepthSensor
 from rfs_sim.nodes.sim_messages import object_labels
 from rfs_sim.render import ScenePainter, Snapshot, play, policy_actor
@@ -126,14 +127,14 @@ class Desk:
         self.reward = RewardNode()
         self._node = rclpy.create_node("desk", namespace="/evaluate_reward")
         publish = self._node.create_publisher
-        self._colour = publish(CompressedImage, "camera/color/compressed", messages.LARGE)
-        self._depth = publish(Image, "camera/depth", messages.LARGE)
-        self._labels = publish(Image, "camera/labels", messages.LARGE)
-        self._info = publish(CameraInfo, "camera/camera_info", messages.LARGE)
-        self._arm = publish(JointState, "arm/joint_states", messages.SMALL)
+        self._colour = publish(CompressedImage, "camera/color/compressed", IMAGES)
+        self._depth = publish(Image, "camera/depth", IMAGES)
+        self._labels = publish(Image, "camera/labels", IMAGES)
+        self._info = publish(CameraInfo, "camera/camera_info", IMAGES)
+        self._arm = publish(JointState, "arm/joint_states", STATES)
         self._answers: dict[int, Reward] = {}
         self._answered = threading.Condition()
-        self._node.create_subscription(Reward, "reward", self._on_reward, messages.SMALL)
+        self._node.create_subscription(Reward, "reward", self._on_reward, REWARDS)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.reward)
         self._executor.add_node(self._node)

@@ -18,12 +18,23 @@ fingerprint() { cat "$@" 2>/dev/null | sha256sum | cut -d' ' -f1; }
 is_done() { [ -f "$STATE/$1" ] && [ "$(cat "$STATE/$1")" = "$2" ]; }
 mark_done() { printf '%s\n' "$2" > "$STATE/$1"; }
 
+# What colcon installs cannot be started from such a path: its first line names the interpreter.
+case $ROOT in *[[:space:]]*) die "the path '$ROOT' has a space in it: move the project to one without" ;; esac
+
 # One set-up at a time.
 exec 9> "$STATE/lock"
 flock -w 1800 9 || die "another set-up of $ROOT is still running (lock: $STATE/lock)"
 
 # ---- Which ROS 2 -------------------------------------------------------------------------------------
-if [ -n "${AMENT_PREFIX_PATH:-}" ] && [ -n "${ROS_DISTRO:-}" ] && [ "${VIRTUAL_ENV:-}" != "$ROOT/.venv" ]; then
+sourced_elsewhere() {  # whether a ROS 2 is on the path that is not this project's
+    local prefix prefixes
+    IFS=: read -r -a prefixes <<< "${AMENT_PREFIX_PATH:-}"
+    for prefix in "${prefixes[@]}"; do
+        case $prefix in "" | "$ROOT"/*) ;; *) return 0 ;; esac
+    done
+    return 1
+}
+if [ -n "${ROS_DISTRO:-}" ] && sourced_elsewhere; then
     MODE=distribution
     [ "$ROS_DISTRO" = jazzy ] || say "note: ROS 2 '$ROS_DISTRO' is sourced; the project is developed on jazzy."
 elif [ -n "${VIRTUAL_ENV:-}" ] && [ "$VIRTUAL_ENV" = "$ROOT/.venv" ] && [ -f "$STATE/mode" ]; then
