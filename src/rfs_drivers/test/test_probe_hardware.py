@@ -109,9 +109,7 @@ def test_a_robot_file_that_cannot_be_used_is_refused_with_what_is_allowed(
 def test_a_robot_file_with_a_misspelt_node_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "robot.yaml"
     path.write_text("/**/franka_nod:\n  ros__parameters: {address: 10.0.0.2}\n")
-    with pytest.raises(
-        ConfigError, match=r"for /\*\*/franka_nod: did you mean /\*\*/franka_node\?"
-    ):
+    with pytest.raises(ConfigError, match=r"for /\*\*/franka_nod: did you mean /\*\*/franka_node\?"):
         probe_hardware.read_robot_file(path)
 
 
