@@ -101,6 +101,28 @@ def test_a_reset_puts_everything_in_place_and_the_episode_begins_when_it_was_tol
     start.close()
 
 
+@pytest.mark.parametrize("by", ["standing still", "a reset"])
+def test_what_was_to_begin_before_a_reset_does_not_begin_after_it(
+    devices: EmulatedDevices, ticks: Ticks, by: str
+) -> None:
+    """A reset within `lead_s` of the answer before: what is held must not fall while drivers are started."""
+    devices.start()
+
+    def begin_soon_and_stop() -> int:
+        devices.begin_at = devices.cycles + 30
+        devices.begin = devices.world.release
+        if by == "a reset":
+            devices.reset(7, 2)
+        else:
+            devices.stand_still()
+        return devices.begin_at
+
+    begin_at = devices.call(begin_soon_and_stop).result(PATIENCE_S)
+    ticks.wait_for(begin_at + 10)
+    moved = devices.call(lambda: (devices.world.moving, devices.world.steps)).result(PATIENCE_S)
+    assert moved == (False, 0)
+
+
 def test_both_fault_interfaces_answer(devices: EmulatedDevices, ticks: Ticks) -> None:
     devices.start()
     with AdminClient(devices.arm.address, devices.arm.admin.port) as arm:

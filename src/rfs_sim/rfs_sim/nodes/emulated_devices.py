@@ -115,9 +115,16 @@ class EmulatedDevices:
         """Run a function between two cycles."""
         return self.arm.call(function)
 
+    def stand_still(self) -> None:
+        """Stop where everything is; what was to begin does not. Between two cycles."""
+        with self._lock:
+            self.begin = None
+            self.world.stand_still()
+
     def reset(self, seed: int, episode: int) -> None:
         """The first state of an episode, standing still; between two cycles, no motion may be running."""
         with self._lock:
+            self.begin = None
             self.world.reset(seed, episode)
         self.arm.robot.place(self.world.arm[0])
 

@@ -287,7 +287,7 @@ class EmulatedRobot(Node):
         self._gate.forget()
         try:
             # An arm that carries something would sink while its driver brings it to rest.
-            self.devices.call(self.world.stand_still).result(_CALL_S)
+            self.devices.call(self.devices.stand_still).result(_CALL_S)
             for driver in self._drivers:
                 await driver.off(self.config.auto_recover)
             self._end_episode(*self.recording.verdict("the world was reset"))
