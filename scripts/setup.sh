@@ -26,15 +26,7 @@ exec 9> "$STATE/lock"
 flock -w 1800 9 || die "another set-up of $ROOT is still running (lock: $STATE/lock)"
 
 # ---- Which ROS 2 -------------------------------------------------------------------------------------
-sourced_elsewhere() {  # whether a ROS 2 is on the path that is not this project's
-    local prefix prefixes
-    IFS=: read -r -a prefixes <<< "${AMENT_PREFIX_PATH:-}"
-    for prefix in "${prefixes[@]}"; do
-        case $prefix in "" | "$ROOT"/*) ;; *) return 0 ;; esac
-    done
-    return 1
-}
-if [ -n "${ROS_DISTRO:-}" ] && sourced_elsewhere; then
+if [ -n "${AMENT_PREFIX_PATH:-}" ] && [ -n "${ROS_DISTRO:-}" ] && [ "${VIRTUAL_ENV:-}" != "$ROOT/.venv" ]; then
     MODE=distribution
     [ "$ROS_DISTRO" = jazzy ] || say "note: ROS 2 '$ROS_DISTRO' is sourced; the project is developed on jazzy."
 elif [ -n "${VIRTUAL_ENV:-}" ] && [ "$VIRTUAL_ENV" = "$ROOT/.venv" ] && [ -f "$STATE/mode" ]; then

@@ -165,7 +165,8 @@ def test_a_wrong_target_does_not_move_the_simulated_robot(promised, context):
 
 def test_the_first_palm_target_far_from_the_palm_is_refused(promised):
     promise = promised(
-        "first target after activation or a hold, 50 to 500 mm or 0.2 to 3 rad from the palm",
+        "first target after activation, after a second of holding, or of another stream: 50 to 500 mm or 0.2 to "
+        "3 rad from the palm",
         "refused beyond 50 mm or 0.2 rad, exactly; nearer ones are accepted",
         ARM_STREAM,
     )
@@ -173,10 +174,18 @@ def test_the_first_palm_target_far_from_the_palm_is_refused(promised):
     for _ in range(cases(2000, 20_000)):
         stream, now = TargetStream(ARM), 0.0
         stream.begin(now, HOME)
-        if rng.random() < 0.5:  # after a hold
+        kind = rng.integers(3)
+        if kind == 1:  # after a hold, and not from where the last target was: the goals below are not near it
             assert stream.offer(now, HOME, HOME) == ""
             now = ARM.hold_after + 0.01
             assert stream.sample(now, 0.0, HOME).holding
+        elif kind == 2:  # after a long one, wherever the last target was
+            assert (
+                stream.offer(now, Pose(HOME.position + 0.02 * rng.uniform(-1, 1, 3), HOME.quaternion), HOME)
+                == ""
+            )
+            assert stream.sample(ARM.hold_after + 0.01, 0.0, HOME).holding
+            now = ARM.hold_after + 1.02
         direction = rng.normal(size=3)
         direction /= np.linalg.norm(direction)
         far_away, far_turned = rng.random() < 0.5, rng.random() < 0.5

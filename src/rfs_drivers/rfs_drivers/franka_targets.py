@@ -20,7 +20,7 @@ from rfs_drivers.franka_config import FrankaConfig
 
 _SHORTEST_APPROACH_S = 0.02
 _GOES_ON_WITHIN_S = 1.0
-"""A stream of targets that was held for no longer than this goes on where it was."""
+"""A stream of targets goes on where it was if it was held for no longer than this."""
 
 
 class Setpoint(NamedTuple):
@@ -65,6 +65,8 @@ class TargetStream:
         self._goal = identity
         self._last_accepted: float | None = None
         """When `_goal` came."""
+        self._not_followed_since: float | None = None
+        """When the hold began; it goes on where a target ends it that is not followed for a moment."""
 
     @property
     def holding(self) -> str:
@@ -84,7 +86,7 @@ class TargetStream:
         """Forget all targets and hold the measured palm: at activation and after a recovery."""
         self._segment = _Segment.resting(measured, now)
         self._holding = NO_TARGET_YET
-        self._last_accepted = None
+        self._last_accepted = self._not_followed_since = None
         self._intervals.clear()
 
     def offer(self, now: float, target: Pose, measured: Pose) -> str:
@@ -137,8 +139,9 @@ class TargetStream:
         return ""
 
     def _goes_on(self, now: float, goal: Pose) -> bool:
-        """Whether a target is a step from the last one, and that one is not old."""
-        if self.age(now) > _GOES_ON_WITHIN_S:
+        """Whether a target is a step from the last one, and nothing was held for long."""
+        since = self._not_followed_since
+        if self._last_accepted is None or since is None or now - since > _GOES_ON_WITHIN_S:
             return False
         step = se3.pose_error(goal, self._goal)[0]
         near = float(np.linalg.norm(step[:3])) <= self._config.first_position
@@ -157,6 +160,8 @@ class TargetStream:
                 self._hold(now, measured, f"robot state is {state_age * 1e3:.0f} ms old")
             elif (age := self.age(now)) > self._config.hold_after:
                 self._hold(now, measured, f"no target for {age * 1e3:.0f} ms")
+            else:
+                self._not_followed_since = None
         return self._segment.at(now)._replace(holding=self._holding)
 
     def hold(self, now: float, measured: Pose, reason: str) -> None:
@@ -166,6 +171,8 @@ class TargetStream:
 
     def _hold(self, now: float, measured: Pose, reason: str) -> None:
         self._segment = _Segment.resting(measured, now)
+        if self._not_followed_since is None:
+            self._not_followed_since = now
         self._holding = reason
         self.counters.holds += 1
 

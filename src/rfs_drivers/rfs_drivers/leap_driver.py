@@ -174,6 +174,9 @@ class LeapDriver:
         settings: dict[int, bytes] = {}
         try:
             self._setup.require_all(bus)
+            if not self._enabled:
+                # Whatever else is wrong: it was to be limp.
+                self._setup.torque_off(bus)
             settings = self._setup.settings(bus, MOTORS)
             # Nobody is served while servos restart: the others shall not take that for our end.
             self._setup.write_all_sure(bus, xl330.BUS_WATCHDOG, dict.fromkeys(MOTORS, 0), check=False)
@@ -194,8 +197,6 @@ class LeapDriver:
                 expired = xl330.WATCHDOG_EXPIRED
                 stopped = [j for j in JOINTS if value_of(settings, j, xl330.BUS_WATCHDOG) == expired]
                 self._begin(bus, np.array([joint in off or joint in stopped for joint in JOINTS]))
-            else:
-                self._setup.torque_off(bus)
         except BusError as error:
             if error.kind is Kind.UNPLUGGED:
                 self._lose_port(error)

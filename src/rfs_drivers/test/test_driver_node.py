@@ -162,6 +162,21 @@ def test_autostart_tries_again_until_it_is_active(made):
     assert says(node)[1] == "holding"
 
 
+@pytest.mark.parametrize("ending", ["trigger_deactivate", "trigger_cleanup"])
+def test_after_a_person_has_taken_over_nothing_starts_by_itself(made, ending):
+    node = made("autostart:=true")
+    node.may_start = lambda: False  # as after a user stop
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    if ending == "trigger_deactivate":
+        assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    assert getattr(node, ending)() == TransitionCallbackReturn.SUCCESS
+    node.may_start = lambda: True
+    assert node._autostart.is_canceled()
+    for _ in range(20):
+        rclpy.spin_once(node, timeout_sec=0.01)
+    assert not node._active
+
+
 def test_autostart_ends_with_an_error_that_will_stay(made):
     node = made("autostart:=true")
     node.errors = [ConfigError("another hand")]

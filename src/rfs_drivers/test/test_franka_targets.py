@@ -159,13 +159,27 @@ def test_after_a_short_hold_targets_at_the_end_of_the_gates_leash_are_followed_o
     assert targets.sample(1.2, 0.0, pose(x=0.005)).holding == ""
 
 
+def test_targets_that_no_fresh_state_lets_follow_do_not_prolong_that_moment() -> None:
+    targets = stream()
+    assert targets.offer(1.0, pose(x=0.04), pose()) == ""
+    refused = []
+    for k in range(1, 60):  # 3 s of targets, 1 mm further each, while the state stays old
+        now = 1.0 + 0.05 * k
+        if targets.offer(now, pose(x=min(0.04 + 0.001 * k, 0.1)), pose()):
+            refused.append(now)
+        assert targets.sample(now, 0.12, pose()).holding
+    # Beyond 50 mm (k = 11) they go on from the last one until 1 s after the first hold, at 1.05 s.
+    assert refused[0] == pytest.approx(2.1)
+    assert len(refused) == 59 - 21
+
+
 def test_after_a_long_hold_or_from_another_place_a_target_is_a_first_one_again() -> None:
     targets = stream()
     targets.offer(1.0, pose(x=0.04), pose())
     targets.offer(1.1, pose(x=0.06), pose())
     assert targets.sample(1.15, 0.12, pose()).holding
     assert "first target is 60 mm" in targets.offer(1.2, pose(x=-0.06), pose())  # 120 mm from the last one
-    assert "first target is 60 mm" in targets.offer(2.101, pose(x=0.06), pose())  # 1.001 s after it
+    assert "first target is 60 mm" in targets.offer(2.151, pose(x=0.06), pose())  # held for 1.001 s
 
 
 @pytest.mark.parametrize(

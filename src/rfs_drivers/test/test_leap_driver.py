@@ -429,6 +429,20 @@ def test_torque_that_could_not_be_taken_off_goes_off_with_recovery() -> None:
     assert bench.registers(xl330.BUS_WATCHDOG) == [0] * 16
 
 
+def test_recovery_of_a_hand_that_is_off_makes_it_limp_whatever_else_is_wrong() -> None:
+    bench = Bench().start()
+    for servo in bench.bus.servos.servos.values():
+        servo.present = False
+    bench.driver.disable()
+    for servo in bench.bus.servos.servos.values():
+        servo.present = True
+    bench.bus.servos.servo(2).overloaded = True
+    bench.run(0.5)
+    with pytest.raises(DriverError):
+        bench.driver.recover()
+    assert bench.registers(xl330.TORQUE_ENABLE) == [0] * 16
+
+
 def test_a_hand_that_was_unplugged_when_it_was_switched_off_is_not_said_to_be_limp() -> None:
     bench = Bench().start()
     bench.bus.unplugged = True

@@ -9,7 +9,7 @@ from toy_offline import base, changed, fingers_only, recorded
 
 from rfs_core.errors import RfsError
 from rfs_data import offline
-from rfs_learning import checkpoint
+from rfs_learning import checkpoint, container
 from rfs_learning.offline import bc, invert_noise, iql, td3bc
 from rfs_learning.offline.bc import BcConfig
 from rfs_learning.offline.iql import IqlConfig
@@ -150,6 +150,18 @@ def test_a_value_that_is_not_finite_ends_the_run_and_leaves_the_last_good_state(
     assert not runner.whole
     with pytest.raises(OfflineTrainingError, match="cut in half"):
         runner.save()
+
+
+def test_a_setting_that_is_gone_does_not_keep_a_run_from_being_resumed(tmp_path, files):
+    runner = start(files, tmp_path / "run")
+    runner.advance(10)
+    runner.close()
+    header, tensors = container.read(runner.folder.state_path)
+    header["config"]["gone"] = "auto"
+    container.write(runner.folder.state_path, header, tensors)
+    again = start(files, tmp_path / "run", resume=True)
+    assert again.step == 10
+    again.close()
 
 
 def test_resuming_with_other_settings_data_or_base_is_refused(tmp_path, files):

@@ -188,7 +188,7 @@ class RewardEstimator:
         distance = float(np.linalg.norm(centre - palm_in_base[:3, 3]))
         rise = float(centre[2]) - self._rest_height
         held = rise >= terms.lift_height and distance <= terms.near_palm
-        if stamp_ns - self._scored_ns > terms.longest_gap * 1e9:
+        if abs(stamp_ns - self._scored_ns) > terms.longest_gap * 1e9:
             self.interrupt()
         self._scored_ns = stamp_ns
         if not held:

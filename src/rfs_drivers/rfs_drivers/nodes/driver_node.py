@@ -167,6 +167,7 @@ class DriverNode(LifecycleNode, Generic[ConfigT, DriverT]):
         finally:
             self._publish_phase()
         self._active = True
+        self._end_autostart()
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -179,6 +180,7 @@ class DriverNode(LifecycleNode, Generic[ConfigT, DriverT]):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Disconnect."""
+        self._end_autostart()
         self._close_driver()
         return super().on_cleanup(state)
 
@@ -204,9 +206,8 @@ class DriverNode(LifecycleNode, Generic[ConfigT, DriverT]):
             driver.close()
 
     def _start_by_itself(self) -> None:
-        assert self._autostart is not None
         if self._refusal:
-            self._autostart.cancel()
+            self._end_autostart()
             return
         if not self.may_start():
             return
@@ -214,7 +215,10 @@ class DriverNode(LifecycleNode, Generic[ConfigT, DriverT]):
             self.trigger_configure()
         if self._driver is not None and not self._active:
             self.trigger_activate()
-        if self._active:
+
+    def _end_autostart(self) -> None:
+        """For good: once it has succeeded, or a person has taken over, nothing starts by itself any more."""
+        if self._autostart is not None:
             self._autostart.cancel()
 
     # Topics and services ---------------------------------------------------------------------------------

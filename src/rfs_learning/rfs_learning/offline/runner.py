@@ -318,7 +318,7 @@ class OfflineRunner:
         wanted, stored = to_mapping(self.config), header["config"]
         differences = [
             f"{key} was {stored.get(key)!r}, is {wanted.get(key)!r}"
-            for key in sorted(set(wanted) | set(stored))
+            for key in sorted(wanted)  # of a setting that is gone there is only one value
             if key not in MAY_CHANGE_ON_RESUME and wanted.get(key) != stored.get(key)
         ]
         if header["base"] != self.base.id:
