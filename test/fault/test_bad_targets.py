@@ -165,8 +165,8 @@ def test_a_wrong_target_does_not_move_the_simulated_robot(promised, context):
 
 def test_the_first_palm_target_far_from_the_palm_is_refused(promised):
     promise = promised(
-        "first target after activation, after a second of holding, or of another stream: 50 to 500 mm or 0.2 to "
-        "3 rad from the palm",
+        "first target after activation, after a second of holding, or of another stream: 50 to 500 mm or 0.2 "
+        "to 3 rad from the palm",
         "refused beyond 50 mm or 0.2 rad, exactly; nearer ones are accepted",
         ARM_STREAM,
     )
