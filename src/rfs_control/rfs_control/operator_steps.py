@@ -1,6 +1,7 @@
 """What a person must have confirmed before a robot moves, as a state machine.
 
-    UNCONFIRMED --the word ARM, typed--> READY --an episode is asked for--> PLACING --the word NEXT--> READY
+    UNCONFIRMED --the word ARM, typed--> READY --an episode is asked for--> HOMING --the arm is at home-->
+        PLACING --the word NEXT--> READY
     any --a driver leaves control, stop, or the confirmation grows old--> UNCONFIRMED
 
 Nothing confirms itself and nothing is remembered across a fault: a person recovers the driver, then confirms
@@ -49,8 +50,13 @@ class Stage(enum.Enum):
     holds when the other one is in fault it goes on holding: a grip is not dropped."""
     READY = "ready"
     """Confirmed: drivers are in control, holding."""
+    HOMING = "homing"
+    """An episode was asked for; the arm moves home, nobody shall reach in."""
     PLACING = "placing"
-    """An episode was asked for; a person puts the object in place."""
+    """The arm is at home; a person puts the object in place."""
+
+
+_HOMING = "the arm still moves home: wait until it stands, then run confirm_robot"
 
 
 class Operator:
@@ -61,12 +67,20 @@ class Operator:
         self.stage = Stage.UNCONFIRMED
         self.reason = "nobody has confirmed the checklist yet"
         """Why it is unconfirmed; empty otherwise."""
+        self.lost = ""
+        """Why the episode that is asked for does not begin, whatever is confirmed since; empty: it may."""
         self._confirmed_at = 0.0
+        self._asked = False
 
     @property
     def expected(self) -> str:
         """The word that is waited for; empty where none is."""
-        return {Stage.UNCONFIRMED: ARM_WORD, Stage.PLACING: NEXT_WORD, Stage.READY: ""}[self.stage]
+        return {Stage.UNCONFIRMED: ARM_WORD, Stage.PLACING: NEXT_WORD}.get(self.stage, "")
+
+    @property
+    def message(self) -> str:
+        """What to tell a person who asks."""
+        return self.reason or (_HOMING if self.stage is Stage.HOMING else self.stage.value)
 
     def word(self, word: str, now: float, obstacle: str) -> tuple[bool, str]:
         """A person typed a word.
@@ -79,6 +93,8 @@ class Operator:
         Returns:
             whether it was taken, and a sentence.
         """
+        if self.stage is Stage.HOMING:
+            return False, f"got {word!r}, but {_HOMING}"
         if not self.expected:
             return False, "nothing is waited for: the robot is confirmed and ready"
         if word != self.expected:
@@ -107,15 +123,31 @@ class Operator:
         return False
 
     def episode(self) -> str:
-        """An episode is asked for; why it is refused, or empty."""
+        """An episode is asked for; why it is refused, or empty. Whoever asked says `answered` in the end."""
         if self.stage is Stage.UNCONFIRMED:
             return f"the robot is not confirmed ({self.reason}): ros2 run rfs_control confirm_robot"
-        if self.stage is Stage.PLACING:
+        if self._asked:
+            if self.lost:
+                return f"the episode asked for before is still being called off ({self.lost}): ask again"
             return "an episode is asked for already: put the object in place and type NEXT"
-        if self.config.ask_each_episode:
-            self.stage = Stage.PLACING
+        self._asked, self.lost, self.stage = True, "", Stage.HOMING
         return ""
+
+    def at_home(self) -> bool:
+        """The arm stands where episodes begin; True where a person is waited for."""
+        if self.stage is not Stage.HOMING:
+            return False
+        self.stage = Stage.PLACING if self.config.ask_each_episode else Stage.READY
+        return self.stage is Stage.PLACING
+
+    def answered(self) -> None:
+        """The episode that was asked for begins, or does not."""
+        self._asked = False
+        if self.stage is not Stage.UNCONFIRMED:
+            self.stage = Stage.READY
 
     def _lose(self, reason: str) -> bool:
         self.stage, self.reason = Stage.UNCONFIRMED, reason
+        if self._asked:
+            self.lost = reason
         return True

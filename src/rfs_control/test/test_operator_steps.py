@@ -62,28 +62,71 @@ def test_a_confirmation_grows_old() -> None:
 def test_every_episode_waits_for_a_person() -> None:
     operator = confirmed()
     assert operator.episode() == ""
+    assert operator.at_home()
     assert (operator.stage, operator.expected) == (Stage.PLACING, "NEXT")
     assert "asked for already" in operator.episode()
     # The word for the robot is not the word for the episode.
     assert not operator.word("ARM", 1.0, "")[0]
     assert operator.word("NEXT", 1.0, "")[0]
     assert (operator.stage, operator.expected) == (Stage.READY, "")
+    operator.answered()
     # And the next one again.
-    operator.episode()
+    assert operator.episode() == ""
+    operator.at_home()
     assert operator.stage is Stage.PLACING
+
+
+def test_the_word_for_the_episode_is_not_taken_while_the_arm_moves_home() -> None:
+    operator = confirmed()
+    operator.episode()
+    assert (operator.stage, operator.expected) == (Stage.HOMING, "")
+    taken, sentence = operator.word("NEXT", 1.0, "")
+    assert not taken
+    assert "still moves home" in sentence
+    operator.at_home()
+    assert operator.word("NEXT", 2.0, "")[0]
+
+
+def test_a_confirmation_that_is_renewed_while_the_arm_moves_home_does_not_begin_the_episode() -> None:
+    operator = confirmed(valid_s=10.0)
+    operator.episode()
+    assert operator.look(10.1, "")
+    assert operator.word("ARM", 11.0, "")[0]
+    assert "still being called off" in operator.episode()
+    # The arm is at home now: nobody is waited for, and the request ends without an episode.
+    assert not operator.at_home()
+    assert "older than 10 s" in operator.lost
+    operator.answered()
+    # The next request begins from the start.
+    assert operator.episode() == ""
+    assert operator.lost == ""
+    assert operator.at_home()
+
+
+def test_an_arm_that_did_not_come_home_leaves_the_robot_ready_for_another_request() -> None:
+    operator = confirmed()
+    operator.episode()
+    operator.answered()
+    assert operator.stage is Stage.READY
+    assert operator.episode() == ""
 
 
 def test_a_fault_while_the_object_is_put_in_place_ends_the_confirmation() -> None:
     operator = confirmed()
     operator.episode()
+    operator.at_home()
     assert operator.look(1.0, "leap_node is fault")
     assert not operator.word("NEXT", 2.0, "")[0]
+    # Confirmed anew or not: this episode does not begin.
+    assert operator.word("ARM", 3.0, "")[0]
+    assert operator.lost == "leap_node is fault"
 
 
 def test_episodes_need_not_wait_where_so_configured() -> None:
     operator = confirmed(ask_each_episode=False)
     assert operator.episode() == ""
-    assert operator.stage is Stage.READY
+    assert not operator.at_home()
+    assert (operator.stage, operator.lost) == (Stage.READY, "")
 
 
 def answers(*words: str) -> Callable[[str], str]:

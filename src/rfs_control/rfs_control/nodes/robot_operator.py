@@ -135,7 +135,7 @@ class RobotOperator(Node):
             elif taken and self._placed is not None:
                 self._placed.set_result(True)
         else:
-            response.message = self.operator.reason or self.operator.stage.value
+            response.message = self.operator.message
         response.checklist = list(self.config.checklist) if self.operator.expected == ARM_WORD else []
         response.expected = self.operator.expected
         return response
@@ -163,20 +163,22 @@ class RobotOperator(Node):
         response.message = self.operator.episode()
         if response.message:
             return response
+        # Before the arm moves: a confirmation that is lost meanwhile cancels it.
+        placed = self._placed = Future()
         try:
             if self.config.home_first:
                 await self._go_home()
-            if self.operator.stage is Stage.PLACING:
+            if self.operator.at_home():
                 self.get_logger().warning("put the object in place, then: ros2 run rfs_control confirm_robot")
-                self._placed = Future()
-                await self._placed
-            if self.operator.stage is not Stage.READY:
-                raise Refused(f"the confirmation is lost: {self.operator.reason}")
+                await placed
+            if self.operator.lost:
+                raise Refused(f"the confirmation was lost meanwhile: {self.operator.lost}")
         except Refused as error:
             response.message = str(error)
             return response
         finally:
             self._placed = None
+            self.operator.answered()
         lead_ns = round(self.config.lead_s * NS_PER_S)
         response.stamp = stamp_msg(self.get_clock().now().nanoseconds + lead_ns)
         response.max_steps = self.task.MAX_EPISODE_STEPS
@@ -205,7 +207,7 @@ class RobotOperator(Node):
         status = DiagnosticStatus(
             level=DiagnosticStatus.OK if confirmed else DiagnosticStatus.WARN,
             name=f"{self.get_fully_qualified_name().lstrip('/')}: operator",
-            message=self.operator.reason or self.operator.stage.value,
+            message=self.operator.message,
             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
         )
         message = DiagnosticArray(status=[status])
