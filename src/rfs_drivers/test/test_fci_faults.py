@@ -23,6 +23,27 @@ def test_an_unknown_fault_is_refused_with_those_that_exist() -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"drop_next": float("inf")}, "drop_next is inf, needs a number from 0 to 65535"),
+        ({"delay_states_ms": -1}, "delay_states_ms is -1, needs a number from 0"),
+        ({"delay_states_ms": 2.5}, "2.5, needs a whole number"),
+        ({"version": 65536}, "version is 65536"),  # two bytes on the wire
+        ({"drop_states": 1.5}, "drop_states is 1.5, needs a number from 0 to 1"),
+        ({"drop_commands": float("nan")}, "drop_commands is nan"),
+        ({"corrupt_states": "0.5"}, "corrupt_states is '0.5', needs a number"),
+    ],
+)
+def test_a_value_that_a_fault_cannot_have_is_refused_and_nothing_is_changed(
+    changes: dict[str, object], sentence: str
+) -> None:
+    faults = Faults()
+    with pytest.raises(EmulatorError, match=sentence):
+        faults.change({"drop_next": 3, **changes})
+    assert faults == Faults()
+
+
+@pytest.mark.parametrize(
     ("faults", "silent", "prompt"),
     [
         (Faults(), False, True),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rfs_core.robot import ARM_HOME
+from rfs_drivers.emulated.fci_admin import AdminServer
 from rfs_drivers.emulated.fci_process import EmulatedFci, free_address
 from rfs_drivers.emulated.fci_protocol import COMMAND_DTYPE, HEADER, STATE_DTYPE, STATE_SIZE, Command
 from rfs_drivers.emulated.fci_server import FciServer
@@ -185,6 +186,8 @@ def test_a_client_that_leaves_in_motion_leaves_the_robot_in_reflex(robot: Emulat
         ("reflex", {"error": "pain"}, "unknown error 'pain'; known: joint_position_limits_violation"),
         ("place", {"q": [0.0] * 6}, "needs 7 finite numbers"),
         ("force", {"wrench": [float("nan")] * 6}, "needs 6 finite numbers"),
+        ("faults", {"drop_next": float("inf")}, "drop_next is inf"),
+        ("stall", {"seconds": float("inf")}, "seconds is inf, needs a number from 0 to 3600"),
     ],
 )
 def test_the_fault_interface_says_what_it_knows(
@@ -193,6 +196,18 @@ def test_the_fault_interface_says_what_it_knows(
     with pytest.raises(EmulatorError, match=expected):
         robot(operation, **arguments)
     assert robot("status")["mode"]
+
+
+@pytest.mark.parametrize("line", [b"[" * 60_000, b"\xff", b"[]", b'{"do": []}', b'{"do": "overflow"}'])
+def test_no_line_on_the_fault_interface_ends_the_emulator(line: bytes) -> None:
+    def perform(operation: str, arguments: dict[str, object]) -> dict[str, object]:
+        raise OverflowError("int too big to convert")
+
+    admin = AdminServer("127.0.0.1", 0, perform)
+    try:
+        assert admin._answer(line)["ok"] is False
+    finally:
+        admin.close()
 
 
 def test_clear_ends_every_fault(robot: EmulatedFci) -> None:

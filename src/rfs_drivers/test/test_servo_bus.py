@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rfs_drivers import leap_table, xl330
@@ -182,6 +183,30 @@ def test_the_fault_interface_refuses_what_it_does_not_know(hand: EmulatedLeapBus
         hand("missing", motor=99)
     with pytest.raises(EmulatorError, match="faults"):
         hand("faults", dropp=0.5)
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "sentence"),
+    [
+        ("temperature", {"motor": 7, "celsius": 300}, "celsius is 300, needs a number from 0 to 255"),
+        ("voltage", {"volts": 1e5}, "volts is 100000.0, needs a number from 0 to 6553.5"),
+        ("place", {"position": [0.0] * 15 + [float("nan")]}, "position is nan"),
+        ("place", {"position": [1e300] * 16}, "position is 1e\\+300"),
+        ("set", {"motor": 1, "register": "id", "value": 256}, "set: "),
+        ("set", {"motor": 1, "register": "id", "value": "5"}, "value is '5'"),
+        ("stall", {"seconds": float("nan")}, "seconds is nan"),
+        ("faults", {"drop": 2.0}, "drop is 2.0, needs a number from 0 to 1"),
+        ("faults", {"delay_ms": float("inf")}, "delay_ms is inf"),
+    ],
+)
+def test_a_value_that_a_servo_cannot_have_is_refused_and_the_hand_goes_on(
+    hand: EmulatedLeapBus, operation: str, arguments: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(EmulatorError, match=sentence):
+        hand(operation, **arguments)
+    status = hand("status")
+    assert status["temperature"] == [30] * 16
+    assert np.isfinite(status["position"]).all()
 
 
 @pytest.mark.parametrize("answer", [b"", bytes(30)], ids=["none", "a shorter one"])

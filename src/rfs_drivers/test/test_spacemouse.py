@@ -15,6 +15,8 @@ import time
 import pytest
 
 from rfs_drivers.emulated.spacemouse_device import EmulatedSpaceMouse, build_hidapi, environment
+from rfs_drivers.emulated.spacemouse_main import perform
+from rfs_drivers.errors import EmulatorError
 from rfs_drivers.spacemouse import AXES
 
 pytest.importorskip("pyspacemouse", reason="an extra: requirements/extra-drivers.txt")
@@ -163,6 +165,21 @@ def test_unplugging_is_told_and_after_plugging_in_it_opens_again(mouse, driver):
     assert driver.poll(0.0)["axes"] == [0.0] * 6  # nothing is left of the push
     mouse.push(x=-1.0)
     driver.poll_until(lambda a: a["axes"][0] == -1.0)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ({"do": "push", "x": 100}, "x is 100, needs a number from -1 to 1"),
+        ({"do": "push", "yaw": float("nan")}, "yaw is nan"),
+        ({"do": "push", "z": [1]}, r"z is \[1\]"),
+        ({"do": "push", "w": 0.5}, "unknown axes"),
+        ({"do": "press", "buttons": [True] * 9}, "9 buttons, this device has 2"),
+    ],
+)
+def test_a_push_that_no_cap_makes_is_refused(mouse, line, sentence):
+    with pytest.raises(EmulatorError, match=sentence):
+        perform(mouse, line)
 
 
 def test_an_unknown_device_is_refused_with_the_known_ones(mouse, driver):

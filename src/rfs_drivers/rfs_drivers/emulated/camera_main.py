@@ -171,7 +171,7 @@ def _answer(camera: EmulatedCamera, line: bytes) -> str:
     try:
         try:
             request = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             request = None
         if not isinstance(request, dict):
             raise EmulatorError(f'{line!r}: needs a line of JSON such as {{"do": "status"}}')

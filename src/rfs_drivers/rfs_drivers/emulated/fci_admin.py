@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rfs_core.errors import RfsError
+from rfs_drivers.emulated.fault_values import number
 from rfs_drivers.emulated.fci_protocol import ERROR_NAMES, RobotMode
 from rfs_drivers.errors import EmulatorError
 
@@ -108,7 +109,7 @@ class AdminServer:
                 raise EmulatorError(f'a request is {{"do": ...}}; known: {", ".join(OPERATIONS)}')
             operation = request.pop("do")
             return {"ok": True, **self._perform(operation, request)}
-        except (RfsError, ValueError, KeyError, TypeError) as error:
+        except (RfsError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
             return {"ok": False, "error": f"{type(error).__name__}: {error}"}
 
 
@@ -149,7 +150,7 @@ def perform(server: FciServer, operation: str, arguments: dict[str, Any]) -> dic
     elif operation == "force":
         robot.body.push(_vector(arguments["wrench"], 6))
     elif operation == "stall":
-        server.stall(float(arguments["seconds"]))
+        server.stall(number("seconds", arguments["seconds"], 0.0, 3600.0))
     elif operation == "close":
         server.close_connections()
     elif operation == "listen":

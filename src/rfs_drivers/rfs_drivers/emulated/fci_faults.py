@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rfs_drivers.emulated.fault_values import number, whole
 from rfs_drivers.emulated.fci_protocol import VERSION
 from rfs_drivers.errors import EmulatorError
+
+_HIGHEST = 0xFFFF
+"""Of commands and milliseconds; the version stands in two bytes."""
 
 
 @dataclass
@@ -46,16 +50,24 @@ class Faults:
         return lossless and immediate and not self.silent
 
     def change(self, changes: dict[str, object]) -> None:
-        """Set fields by name.
+        """Set fields by name; none where one cannot be set.
 
         Raises:
-            EmulatorError: there is no such field; those before it are set.
+            EmulatorError: there is no such field, or it cannot have that value.
         """
-        for name, value in changes.items():
-            if name not in self.__dataclass_fields__:
-                raise EmulatorError(f"unknown fault {name!r}; known: {', '.join(self.__dataclass_fields__)}")
-            kind = type(getattr(self, name))
-            setattr(self, name, kind(value))
+        checked = {name: self._checked(name, value) for name, value in changes.items()}
+        for name, value in checked.items():
+            setattr(self, name, value)
+
+    def _checked(self, name: str, value: object) -> object:
+        if name not in self.__dataclass_fields__:
+            raise EmulatorError(f"unknown fault {name!r}; known: {', '.join(self.__dataclass_fields__)}")
+        kind = type(getattr(self, name))
+        if kind is float:
+            return number(name, value, 0.0, 1.0)
+        if kind is int:
+            return whole(name, value, 0, _HIGHEST)
+        return kind(value)
 
 
 @dataclass

@@ -34,8 +34,13 @@ import numpy as np
 
 from rfs_drivers import leap_table, xl330
 from rfs_drivers.emulated import dynamixel_protocol as dxl
+from rfs_drivers.emulated.fault_values import number, whole
 from rfs_drivers.emulated.leap_servos import FreeHand, HandBody, LeapServos
 from rfs_drivers.errors import EmulatorError
+
+_LONGEST_DELAY_MS = 60_000.0
+_HIGHEST_VOLTAGE = 0xFFFF * xl330.VOLTAGE_UNIT
+"""V: what the register can hold."""
 
 
 @dataclass
@@ -186,11 +191,11 @@ class LeapBus:
         }
         arguments = dict(request)
         name = arguments.pop("do", None)
-        if name not in operations:
+        if not isinstance(name, str) or name not in operations:
             raise EmulatorError(f"unknown operation {name!r}; known: {', '.join(operations)}")
         try:
             return operations[name](**arguments) or {}
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise EmulatorError(f"{name}: {error}") from error
 
     def _do_status(self) -> dict[str, Any]:
@@ -218,7 +223,12 @@ class LeapBus:
         }
 
     def _do_faults(self, **changes: float) -> dict[str, Any]:
-        self.faults = Faults(**{**asdict(self.faults), **{k: float(v) for k, v in changes.items()}})
+        known = asdict(self.faults)
+        for name, value in changes.items():
+            if name not in known:
+                raise EmulatorError(f"unknown fault {name!r} (faults of the bus: {', '.join(known)})")
+            known[name] = number(name, value, 0.0, _LONGEST_DELAY_MS if name == "delay_ms" else 1.0)
+        self.faults = Faults(**known)
         return asdict(self.faults)
 
     def _do_clear(self) -> None:
@@ -238,12 +248,14 @@ class LeapBus:
     def _do_overload(self, motor: int, on: bool = True) -> None:
         self.servos.servo(motor).overloaded = on
 
-    def _do_temperature(self, motor: int, celsius: int) -> None:
-        self.servos.servo(motor).put(xl330.TEMPERATURE, int(celsius))
+    def _do_temperature(self, motor: int, celsius: float) -> None:
+        # The register is one byte without a sign.
+        self.servos.servo(motor).put(xl330.TEMPERATURE, int(number("celsius", celsius, 0.0, 255.0)))
 
     def _do_voltage(self, volts: float) -> None:
+        units = round(number("volts", volts, 0.0, _HIGHEST_VOLTAGE) / xl330.VOLTAGE_UNIT)
         for servo in self.servos.servos.values():
-            servo.put(xl330.INPUT_VOLTAGE, round(volts / xl330.VOLTAGE_UNIT))
+            servo.put(xl330.INPUT_VOLTAGE, units)
 
     def _do_brown_out(self, motor: int) -> None:
         self.servos.servo(motor).reboot(self._clock())
@@ -258,7 +270,8 @@ class LeapBus:
     def _do_place(self, position: list[float]) -> None:
         if len(position) != 16:
             raise EmulatorError(f"position has {len(position)} values, needs 16")
-        self.servos.body.position = np.array(position, dtype=np.float64)
+        placed = [number("position", value, -2.0 * np.pi, 2.0 * np.pi) for value in position]
+        self.servos.body.position = np.array(placed)
         self.servos.body.velocity = np.zeros(16)
 
     def _do_set(self, motor: int, register: str, value: int) -> None:
@@ -266,10 +279,10 @@ class LeapBus:
         known = {r.name: r for r in vars(xl330).values() if isinstance(r, xl330.Register)}
         if register not in known:
             raise EmulatorError(f"no register {register!r}; known: {', '.join(known)}")
-        self.servos.servo(motor).put(known[register], value)
+        self.servos.servo(motor).put(known[register], whole("value", value, -(2**31), 2**32 - 1))
 
     def _do_stall(self, seconds: float) -> None:
-        self._stalled_until = time.monotonic() + seconds
+        self._stalled_until = time.monotonic() + number("seconds", seconds, 0.0, 3600.0)
 
     def _do_unplug(self) -> None:
         self._unplug()

@@ -37,7 +37,7 @@ def _answer(bus: LeapBus, line: str) -> str:
     try:
         try:
             request = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             request = None
         if not isinstance(request, dict):
             raise EmulatorError(f'{line.strip()!r}: needs a line of JSON such as {{"do": "status"}}')

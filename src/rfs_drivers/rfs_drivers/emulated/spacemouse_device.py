@@ -18,12 +18,14 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from rfs_drivers.emulated.fault_values import number
 from rfs_drivers.errors import EmulatorError
 
 VENDOR, PRODUCT = 0x256F, 0xC635
 """SpaceMouse Compact, in pyspacemouse's table of devices."""
 FULL = 350
 """A full deflection as the device reports it."""
+BUTTONS = 2
 PERIOD_S = 0.008
 """A deflected cap is reported at 125 Hz, one at rest not at all."""
 
@@ -115,6 +117,9 @@ class EmulatedSpaceMouse:
         """Deflect the cap: x forward, y left, z up, roll, pitch, yaw about them, -1 to 1; none: let go.
 
         The device's own axes are x right, y to the user, z down.
+
+        Raises:
+            EmulatorError: there is no such axis, or its value is not from -1 to 1.
         """
         reports = _reports(axes)
         self._send_all(reports)
@@ -124,6 +129,8 @@ class EmulatedSpaceMouse:
 
     def press(self, *buttons: bool) -> None:
         """The left and the right button."""
+        if len(buttons) > BUTTONS:
+            raise EmulatorError(f"{len(buttons)} buttons, this device has {BUTTONS}: left, right")
         mask = sum(1 << i for i, pressed in enumerate(buttons) if pressed)
         self._send_all([struct.pack("<BH", 3, mask)])
 
@@ -180,7 +187,7 @@ def _reports(axes: Mapping[str, float]) -> list[bytes]:
         raise EmulatorError(f"unknown axes {sorted(unknown)}; known: x, y, z, roll, pitch, yaw")
 
     def raw(name: str) -> int:
-        return round(-FULL * axes.get(name, 0.0))
+        return round(-FULL * number(name, axes.get(name, 0.0), -1.0, 1.0))
 
     return [
         struct.pack("<B3h", 1, raw("y"), raw("x"), raw("z")),

@@ -28,7 +28,7 @@ def perform(mouse: EmulatedSpaceMouse, request: Any) -> dict[str, Any]:
         raise EmulatorError('needs a line of JSON such as {"do": "push", "x": 0.5}')
     match request:
         case {"do": "push", **axes}:
-            mouse.push(**{name: float(value) for name, value in axes.items()})
+            mouse.push(**axes)
         case {"do": "press", "buttons": [*buttons]}:
             mouse.press(*map(bool, buttons))
         case {"do": "unplug"}:
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for line in sys.stdin:
             try:
                 answer = {"ok": True, **perform(mouse, json.loads(line))}
-            except (EmulatorError, ValueError) as error:
+            except (EmulatorError, ValueError, TypeError, RecursionError) as error:
                 answer = {"ok": False, "error": str(error)}
             print(json.dumps(answer), flush=True)
     except KeyboardInterrupt:
