@@ -10,7 +10,7 @@ from rfs_drivers.errors import EmulatorError
 
 def test_faults_are_set_by_name_and_keep_their_kinds() -> None:
     faults = Faults()
-    faults.change({"drop_states": 1, "delay_commands_ms": 5.0, "cut": 1})
+    faults.change({"drop_states": 1, "delay_commands_ms": 5.0, "cut": True})
     assert faults == Faults(drop_states=1.0, delay_commands_ms=5, cut=True)
     assert isinstance(faults.drop_states, float)
     assert isinstance(faults.delay_commands_ms, int)
@@ -32,6 +32,9 @@ def test_an_unknown_fault_is_refused_with_those_that_exist() -> None:
         ({"drop_states": 1.5}, "drop_states is 1.5, needs a number from 0 to 1"),
         ({"drop_commands": float("nan")}, "drop_commands is nan"),
         ({"corrupt_states": "0.5"}, "corrupt_states is '0.5', needs a number"),
+        ({"cut": "False"}, "cut is 'False', needs true or false"),
+        ({"mute": "off"}, "mute is 'off', needs true or false"),
+        ({"close_before_reply": 0}, "close_before_reply is 0, needs true or false"),
     ],
 )
 def test_a_value_that_a_fault_cannot_have_is_refused_and_nothing_is_changed(

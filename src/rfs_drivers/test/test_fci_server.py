@@ -187,6 +187,8 @@ def test_a_client_that_leaves_in_motion_leaves_the_robot_in_reflex(robot: Emulat
         ("place", {"q": [0.0] * 6}, "needs 7 finite numbers"),
         ("force", {"wrench": [float("nan")] * 6}, "needs 6 finite numbers"),
         ("faults", {"drop_next": float("inf")}, "drop_next is inf"),
+        ("user_stop", {"pressed": "False"}, "pressed is 'False', needs true or false"),
+        ("listen", {"on": "off"}, "on is 'off', needs true or false"),
         ("stall", {"seconds": float("inf")}, "seconds is inf, needs a number from 0 to 3600"),
     ],
 )

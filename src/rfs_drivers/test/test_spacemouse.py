@@ -175,6 +175,7 @@ def test_unplugging_is_told_and_after_plugging_in_it_opens_again(mouse, driver):
         ({"do": "push", "z": [1]}, r"z is \[1\]"),
         ({"do": "push", "w": 0.5}, "unknown axes"),
         ({"do": "press", "buttons": [True] * 9}, "9 buttons, this device has 2"),
+        ({"do": "press", "buttons": ["false"]}, "button is 'false', needs true or false"),
     ],
 )
 def test_a_push_that_no_cap_makes_is_refused(mouse, line, sentence):

@@ -28,6 +28,17 @@ def whole(name: str, value: object, low: int, high: int) -> int:
     return int(checked)
 
 
+def switch(name: str, value: object) -> bool:
+    """Whether something is on: the text "false" is not taken for true.
+
+    Raises:
+        EmulatorError: it is neither true nor false.
+    """
+    if not isinstance(value, bool):
+        raise EmulatorError(f"{name} is {_short(value)}, needs true or false, in small letters")
+    return value
+
+
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 40 else text[:37] + "..."

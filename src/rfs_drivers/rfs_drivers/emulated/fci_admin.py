@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rfs_core.errors import RfsError
-from rfs_drivers.emulated.fault_values import number
+from rfs_drivers.emulated.fault_values import number, switch
 from rfs_drivers.emulated.fci_protocol import ERROR_NAMES, RobotMode
 from rfs_drivers.errors import EmulatorError
 
@@ -146,7 +146,7 @@ def perform(server: FciServer, operation: str, arguments: dict[str, Any]) -> dic
             raise EmulatorError(f"unknown error {error!r}; known: {', '.join(ERROR_NAMES)}")
         server.note_end(robot.reflex(error))
     elif operation == "user_stop":
-        server.note_end(robot.user_stop(bool(arguments.get("pressed", True))))
+        server.note_end(robot.user_stop(switch("pressed", arguments.get("pressed", True))))
     elif operation == "force":
         robot.body.push(_vector(arguments["wrench"], 6))
     elif operation == "stall":
@@ -154,7 +154,7 @@ def perform(server: FciServer, operation: str, arguments: dict[str, Any]) -> dic
     elif operation == "close":
         server.close_connections()
     elif operation == "listen":
-        server.set_listening(bool(arguments["on"]))
+        server.set_listening(switch("on", arguments["on"]))
     elif operation == "place":
         if robot.in_motion:
             raise EmulatorError("the arm is in motion: it cannot be placed")

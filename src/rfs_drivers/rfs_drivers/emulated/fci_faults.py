@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rfs_drivers.emulated.fault_values import number, whole
+from rfs_drivers.emulated.fault_values import number, switch, whole
 from rfs_drivers.emulated.fci_protocol import VERSION
 from rfs_drivers.errors import EmulatorError
 
@@ -67,7 +67,7 @@ class Faults:
             return number(name, value, 0.0, 1.0)
         if kind is int:
             return whole(name, value, 0, _HIGHEST)
-        return kind(value)
+        return switch(name, value)
 
 
 @dataclass

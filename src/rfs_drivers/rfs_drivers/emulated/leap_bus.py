@@ -34,7 +34,7 @@ import numpy as np
 
 from rfs_drivers import leap_table, xl330
 from rfs_drivers.emulated import dynamixel_protocol as dxl
-from rfs_drivers.emulated.fault_values import number, whole
+from rfs_drivers.emulated.fault_values import number, switch, whole
 from rfs_drivers.emulated.leap_servos import FreeHand, HandBody, LeapServos
 from rfs_drivers.errors import EmulatorError
 
@@ -243,10 +243,10 @@ class LeapBus:
         self._plug()
 
     def _do_missing(self, motor: int, on: bool = True) -> None:
-        self.servos.servo(motor).present = not on
+        self.servos.servo(motor).present = not switch("on", on)
 
     def _do_overload(self, motor: int, on: bool = True) -> None:
-        self.servos.servo(motor).overloaded = on
+        self.servos.servo(motor).overloaded = switch("on", on)
 
     def _do_temperature(self, motor: int, celsius: float) -> None:
         # The register is one byte without a sign.
@@ -265,7 +265,7 @@ class LeapBus:
             raise EmulatorError(f"no joint {joint!r}; known: {', '.join(leap_table.NAMES)}")
         if not isinstance(self.servos.body, FreeHand):
             raise EmulatorError("only the emulator's own hand can be blocked")
-        self.servos.body.blocked[leap_table.NAMES.index(joint)] = on
+        self.servos.body.blocked[leap_table.NAMES.index(joint)] = switch("on", on)
 
     def _do_place(self, position: list[float]) -> None:
         if len(position) != 16:

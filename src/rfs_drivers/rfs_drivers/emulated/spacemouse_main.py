@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rfs_drivers.emulated.fault_values import switch
 from rfs_drivers.emulated.spacemouse_device import EmulatedSpaceMouse, build_hidapi, environment
 from rfs_drivers.errors import EmulatorError
 
@@ -30,7 +31,7 @@ def perform(mouse: EmulatedSpaceMouse, request: Any) -> dict[str, Any]:
         case {"do": "push", **axes}:
             mouse.push(**axes)
         case {"do": "press", "buttons": [*buttons]}:
-            mouse.press(*map(bool, buttons))
+            mouse.press(*(switch("button", pressed) for pressed in buttons))
         case {"do": "unplug"}:
             mouse.unplug()
         case {"do": "plug"}:
