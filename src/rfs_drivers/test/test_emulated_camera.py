@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
@@ -50,6 +51,31 @@ def test_a_pulled_cable_ends_the_reading_and_nothing_is_left_of_it(tmp_path: Pat
     assert not (tmp_path / "camera").exists()
     with pytest.raises(EmulatorError, match="no emulated camera feeds"):
         CameraLink(tmp_path / "camera")
+
+
+def test_a_second_camera_at_a_link_is_refused_and_does_not_disturb_the_first(tmp_path: Path) -> None:
+    with CameraFeed(tmp_path / "camera", SPEC) as feed:
+        link = CameraLink(tmp_path / "camera")
+        with pytest.raises(EmulatorError, match="another emulated camera feeds at"):
+            CameraFeed(tmp_path / "camera", SPEC)
+        colour, depth = np.zeros((24, 32, 3), dtype=np.uint8), np.zeros((24, 32), dtype=np.uint16)
+        thread = Thread(target=lambda: feed.send(1, 0.0, colour, depth))
+        thread.start()
+        assert link.receive() == (1, 0.0)
+        thread.join()
+        link.close()
+
+
+def test_what_a_killed_camera_left_is_replaced_and_only_ones_own_socket_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "camera"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as killed:
+        killed.bind(str(path))
+    feed = CameraFeed(path, SPEC)
+    path.unlink()
+    with CameraFeed(path, SPEC):
+        feed.close()
+        assert path.is_socket()
+    assert not path.exists()
 
 
 def test_what_is_no_feed_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rfs_drivers import leap_table, xl330
+from rfs_drivers.emulated.leap_bus import LeapBus
 from rfs_drivers.emulated.leap_bus_process import EmulatedLeapBus
 from rfs_drivers.errors import DriverError, EmulatorError
 from rfs_drivers.servo_bus import BusError, Kind, ServoBus
@@ -149,6 +150,14 @@ def test_patience_does_not_depend_on_the_wall_clock(
     monkeypatch.setattr("dynamixel_sdk.port_handler.time.time", lambda: 3600.0 * next(hours))
     hand("faults", delay_ms=50)
     assert bus.read(5, xl330.OPERATING_MODE) == 3
+
+
+def test_only_ones_own_link_is_removed(tmp_path: Path) -> None:
+    one, other = LeapBus(str(tmp_path / "hand")), LeapBus(str(tmp_path / "hand"))
+    one.close()
+    assert (tmp_path / "hand").readlink() == Path(other.path)
+    other.close()
+    assert not (tmp_path / "hand").is_symlink()
 
 
 def test_a_port_that_is_not_there_is_answered_with_the_udev_rule(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,8 @@ from rfs_core.config import from_mapping
 from rfs_core.errors import ConfigError
 from rfs_drivers.emulated.fci_admin import AdminClient
 from rfs_drivers.emulated.fci_process import free_address
+from rfs_drivers.emulated.fci_server import FciServer
+from rfs_drivers.errors import EmulatorError
 from rfs_sim.driven import STEPS_PER_TICK, DrivenWorld
 from rfs_sim.emulated_config import EmulatedConfig
 from rfs_sim.nodes.emulated_devices import EmulatedDevices
@@ -132,6 +136,35 @@ def test_both_fault_interfaces_answer(devices: EmulatedDevices, ticks: Ticks) ->
         assert not devices.bus.servos.servo(3).present
         position = hand("status")["position"]
     np.testing.assert_allclose(position, devices.world.state.hand_position[0], atol=2e-3)
+
+
+@pytest.mark.parametrize("taken", ["the arm's address", "the hand's fault interface"])
+def test_a_second_robot_by_mistake_is_refused_and_leaves_the_first_ones_hand_alone(
+    devices: EmulatedDevices, tmp_path: Path, taken: str
+) -> None:
+    own = taken == "the hand's fault interface"
+    address = free_address() if own else devices.arm.address
+    admin_port = 0
+    with socket.socket() as other, contextlib.ExitStack() as end:
+        if own:
+            other.bind((address, 0))
+            other.listen()
+            admin_port = other.getsockname()[1] - 1
+        world = DrivenWorld("grasp", seed=1)
+        end.callback(world.close)
+        with pytest.raises(EmulatorError, match="choose another admin_port" if own else "use another 127"):
+            EmulatedDevices(
+                world,
+                address=address,
+                link=str(tmp_path / "hand"),
+                rate_hz=1000.0,
+                patience_s=0.05,
+                admin_port=admin_port,
+                on_cycle=lambda ended: None,
+            )
+        assert (tmp_path / "hand").readlink() == Path(devices.bus.path)
+        if own:  # nothing of it is left: the arm's address is free
+            FciServer(address).close()
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ depth (16 bit, little endian) and colour (RGB, 8 bit).
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
-import os
 import socket
 import struct
 import threading
@@ -59,12 +59,14 @@ class CameraFeed:
             spec: What the camera is.
 
         Raises:
-            EmulatorError: something else is there, or the folder cannot be written.
+            EmulatorError: something else is there, another camera too, or the folder cannot be written.
         """
         self.spec = spec or CameraSpec()
         self.path = Path(path)
         if self.path.exists() and not self.path.is_socket():
             raise EmulatorError(f"{path} exists and is not a socket: choose another path")
+        if _somebody_listens(self.path):
+            raise EmulatorError(f"another emulated camera feeds at {path}: end it, or choose another path")
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -74,6 +76,7 @@ class CameraFeed:
             self._listening.close()
             raise EmulatorError(f"no socket can be made at {path}: {error}") from error
         self._listening.listen(1)
+        self._inode = self.path.stat().st_ino
         self._lock = threading.Lock()
         self._reader: socket.socket | None = None
         self.sent = 0
@@ -135,15 +138,27 @@ class CameraFeed:
         # A thread that waits in accept is woken by a shutdown, not by a close.
         with contextlib.suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
+        # Somebody may have put another socket there since; as long as ours is open, its inode is not reused.
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)
+            if self.path.lstat().st_ino == self._inode:
+                self.path.unlink()
+        self._listening.close()
 
     def __enter__(self) -> CameraFeed:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _somebody_listens(path: Path) -> bool:
+    """Whether a socket is served; asked by a socket of another kind, so that its reader is not disturbed."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        try:
+            other.connect(str(path))
+        except OSError as error:
+            return error.errno == errno.EPROTOTYPE
+    return True
 
 
 class CameraLink:

@@ -55,11 +55,21 @@ class AdminServer:
     def __init__(
         self, address: str, port: int, perform: Callable[[str, dict[str, object]], dict[str, object]]
     ) -> None:
+        """
+        Raises:
+            EmulatorError: the port is taken.
+        """
         self._perform = perform
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind((address, port))
-        self._listener.listen(4)
+        try:
+            self._listener.bind((address, port))
+            self._listener.listen(4)
+        except OSError as error:
+            self._listener.close()
+            raise EmulatorError(
+                f"the fault interface cannot have {address}:{port} ({error}): choose another admin_port"
+            ) from error
         self.port: int = self._listener.getsockname()[1]
         self._buffers: dict[socket.socket, bytearray] = {}
         self.sockets: list[socket.socket] = [self._listener]

@@ -91,7 +91,12 @@ class FciServer:
         self._urdf = fci_model.urdf().encode()
         self._clients = Clients(address, self.faults, self.counters, self._dropped)
         self._datagrams = Datagrams(address, self.faults, self.counters, seed)
-        self.admin = AdminServer(address, admin_port, self._administer)
+        try:
+            self.admin = AdminServer(address, admin_port, self._administer)
+        except EmulatorError:
+            self._clients.close()
+            self._datagrams.close()
+            raise
 
     # ---- running -------------------------------------------------------------------------------------
 
@@ -102,7 +107,7 @@ class FciServer:
             while not self._stop.is_set():
                 due = self._cycle(due)
         finally:
-            self._close()
+            self.close()
 
     def stop(self) -> None:
         """End `run`, from any thread."""
@@ -309,7 +314,8 @@ class FciServer:
                 self._log(f"the arm's motion is aborted: {self.robot.why}")
             self._replies.append((Command.MOVE, end.motion_id, bytes([end.status])))
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close every socket; `run` does so at its end."""
         self.admin.close()
         self._clients.close()
         self._datagrams.close()

@@ -112,8 +112,9 @@ class LeapBus:
     def _unplug(self) -> None:
         if self._master < 0:
             return
-        if self._link is not None:
-            self._link.unlink(missing_ok=True)
+        # Another emulator may have put its own there since.
+        if self._link is not None and self._link.is_symlink() and os.readlink(self._link) == self.path:
+            self._link.unlink()
         self._replies.clear()
         os.close(self._master)
         os.close(self._slave)

@@ -6,6 +6,7 @@ client's commands, so that a busy machine stretches the time instead of losing c
 
 from __future__ import annotations
 
+import contextlib
 import select
 import sys
 import threading
@@ -82,9 +83,7 @@ class EmulatedDevices:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         arm = _Arm(world, self._advance)
-        self.bus = LeapBus(
-            link, HandInWorld(world), seed=seed, clock=lambda: self.cycles * CYCLE_S, lock=self._lock
-        )
+        # First: where the address is taken, another robot has the hand's port too, and shall keep it.
         self.arm = FciServer(
             address,
             lambda: FciRobot(arm),
@@ -95,7 +94,14 @@ class EmulatedDevices:
             log=log,
         )
         hand_port = admin_port + 1 if admin_port else 0
-        self.hand_admin = AdminServer(address, hand_port, self._administer_hand)
+        with contextlib.ExitStack() as failed:
+            failed.callback(self.arm.close)
+            self.hand_admin = AdminServer(address, hand_port, self._administer_hand)
+            failed.callback(self.hand_admin.close)
+            self.bus = LeapBus(
+                link, HandInWorld(world), seed=seed, clock=lambda: self.cycles * CYCLE_S, lock=self._lock
+            )
+            failed.pop_all()
         self._threads = [
             threading.Thread(target=self.arm.run, name="emulated arm", daemon=True),
             threading.Thread(target=self._serve_hand, name="emulated hand", daemon=True),
