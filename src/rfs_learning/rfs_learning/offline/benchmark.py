@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from rfs_core.errors import RfsError
 from rfs_data.offline import OfflineData, Source, rows_of_decisions
 from rfs_learning import checkpoint
 from rfs_learning.checkpoint import Checkpoint
@@ -33,6 +35,7 @@ from rfs_learning.networks import multi_layer_perceptron
 from rfs_learning.offline import iql, td3bc
 from rfs_learning.offline.iql import IqlConfig
 from rfs_learning.offline.td3bc import Td3Bc, Td3BcConfig
+from rfs_learning.offline.whole_flow import require_whole_flow
 from rfs_learning.policy import Policy
 from rfs_learning.steering import base_of
 
@@ -135,8 +138,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     keep_freed_memory()  # as in training
-    base = base_of(checkpoint.load(arguments.checkpoint))
-    data = made_up(base)
+    try:
+        loaded = checkpoint.load(arguments.checkpoint)
+        require_whole_flow(loaded)
+        base = base_of(loaded)
+        data = made_up(base)
+    except RfsError as error:
+        print(f"benchmark_offline: {error}", file=sys.stderr)
+        sys.exit(1)
     torch.manual_seed(0)
     learners: dict[str, Callable[[torch.Generator], object]] = {
         "plain TD3+BC, no flow": Plain(td3bc.make(Td3BcConfig(), data, base)).update,
