@@ -7,7 +7,7 @@ success measured without corrections, on other episodes.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.table import Table
@@ -66,6 +66,20 @@ class Round:
     """Of those of this round."""
 
 
+def refuse_used_folder(config: ImproveConfig) -> None:
+    """A trainer refuses the folder of another training, which it would do after all episodes of a round.
+
+    Raises:
+        RfsError: run_dir is that of another improvement.
+    """
+    for path in (training_dir(config, 1), figures_file(config)):
+        if path.exists():
+            raise RfsError(
+                f"run_dir {config.run_dir} has {path.name} of another improvement: choose another run_dir, "
+                "or move it away"
+            )
+
+
 def training_command(config: ImproveConfig, number: int) -> list[str]:
     """The trainer of one round, on all bags so far."""
     given = {
@@ -121,6 +135,19 @@ def read_evaluation(path: Path) -> tuple[str, float]:
     """Checkpoint id and success rate of a measurement."""
     figures = json.loads(path.read_text(encoding="utf-8"))
     return str(figures["checkpoint"]), float(figures["success_rate"])
+
+
+def figures_file(config: ImproveConfig) -> Path:
+    """What became of the rounds so far."""
+    return Path(config.run_dir) / "improvement.json"
+
+
+def write_figures(config: ImproveConfig, rounds: list[Round]) -> Path:
+    """Write what became of the rounds so far; where it stands."""
+    path = figures_file(config)
+    figures = {"config": asdict(config), "rounds": [asdict(each) for each in rounds]}
+    path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return path
 
 
 def log_file(config: ImproveConfig, name: str) -> Path:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from rich.console import Console
 
 from rfs_control import improvement
 from rfs_control.improvement import ImproveConfig, Round
+from rfs_control.nodes.improve import ImproveNode
 from rfs_core.errors import RfsError
+from rfs_msgs.msg import EpisodeState
 
 CONFIG = ImproveConfig(checkpoint="base.safetensors", run_dir="runs/x", seed=3, episodes=50)
 
@@ -57,6 +60,53 @@ def test_a_measurement_is_read_as_evaluate_wrote_it(tmp_path):
     path = tmp_path / "e.json"
     path.write_text(json.dumps({"checkpoint": "p@1", "success_rate": 0.5, "episodes": 4}))
     assert improvement.read_evaluation(path) == ("p@1", 0.5)
+
+
+@pytest.mark.parametrize("left", ["round_1", "improvement.json"])
+def test_the_folder_of_another_improvement_is_refused_before_anything_is_collected(tmp_path, left):
+    config = dataclasses.replace(CONFIG, run_dir=str(tmp_path / "x"))
+    improvement.refuse_used_folder(config)
+    # What the recorder of the same launch may have made before is no reason.
+    (tmp_path / "x" / "bags").mkdir(parents=True)
+    improvement.refuse_used_folder(config)
+    (tmp_path / "x" / left).mkdir()
+    with pytest.raises(RfsError, match=f"has {left} of another improvement: choose another run_dir"):
+        improvement.refuse_used_folder(config)
+
+
+def test_the_figures_of_a_round_are_on_the_disk_before_the_next_one_begins(tmp_path):
+    """Rounds of 2 episodes: the second one's first episode is not played any more."""
+    node = ImproveNode.__new__(ImproveNode)
+    node.config = config = dataclasses.replace(CONFIG, run_dir=str(tmp_path), rounds=2, episodes=2)
+    node.rounds = []
+    node._episode = EpisodeState(outcome=EpisodeState.OUTCOME_SUCCESS)
+    node.get_logger = lambda: logging.getLogger("improve")
+
+    def run(command, name):
+        kind, _, number = name.partition("_")
+        if kind == "train":
+            path = improvement.training_dir(config, int(number)) / "checkpoints" / "policy.safetensors"
+            path.parent.mkdir(parents=True)
+            path.touch()
+        else:
+            figures = {"checkpoint": f"p@{number}", "success_rate": 0.25 * (1 + int(number))}
+            improvement.evaluation_file(config, int(number)).write_text(json.dumps(figures))
+        yield from ()
+
+    def play(index):
+        if index == 2:
+            raise RfsError("episode 2 was not started")
+        yield from ()
+
+    node._run, node._play, node._swap = run, play, lambda path: iter(())
+    with pytest.raises(RfsError, match="episode 2"):
+        list(node._rounds())
+    figures = json.loads((tmp_path / "improvement.json").read_text())
+    assert figures["config"]["episodes"] == 2
+    assert figures["rounds"] == [
+        {"number": 0, "checkpoint": "p@0", "success": 0.25, "collected": 0, "collected_successes": 0},
+        {"number": 1, "checkpoint": "p@1", "success": 0.5, "collected": 2, "collected_successes": 2},
+    ]
 
 
 def test_the_table_has_a_row_per_round():

@@ -11,8 +11,6 @@ Calls:      episode/start, policy/load_checkpoint
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import signal
 import subprocess
 import time
@@ -50,6 +48,7 @@ class ImproveNode(Node):
         """Args: options: of rclpy's Node, such as parameter_overrides."""
         super().__init__("improve", **options)
         self.config = params.declare(self, ImproveConfig)
+        improvement.refuse_used_folder(self.config)
         Path(self.config.run_dir).mkdir(parents=True, exist_ok=True)
         self.rounds: list[Round] = []
         self._episode: EpisodeState | None = None
@@ -79,10 +78,9 @@ class ImproveNode(Node):
             yield from self._run(improvement.training_command(config, number), f"train_{number}")
             trained = improvement.trained_checkpoint(config, number)
             yield from self._swap(trained)
-            yield from self._measure(trained, number)
-            last = self.rounds[-1]
-            last.collected, last.collected_successes = number * config.episodes, won
-        self._report()
+            yield from self._measure(trained, number, number * config.episodes, won)
+        Console(width=120).print(improvement.table(config, self.rounds))
+        log.info(f"written: {improvement.figures_file(config)}")
 
     def _play(self, index: int) -> Until:
         """One episode, until its bag is on the disk."""
@@ -118,11 +116,13 @@ class ImproveNode(Node):
                 raise RfsError(f"the new checkpoint was not loaded: {reply.message}")
             yield _pause()  # the last episode is not over for the policy yet
 
-    def _measure(self, checkpoint: Path, number: int) -> Until:
+    def _measure(self, checkpoint: Path, number: int, collected: int = 0, won: int = 0) -> Until:
+        """Success without corrections; the figures are on the disk after every round."""
         command = improvement.evaluation_command(self.config, checkpoint, number)
         yield from self._run(command, f"evaluate_{number}")
         name, success = improvement.read_evaluation(improvement.evaluation_file(self.config, number))
-        self.rounds.append(Round(number, name, success))
+        self.rounds.append(Round(number, name, success, collected, won))
+        improvement.write_figures(self.config, self.rounds)
         self.get_logger().info(f"round {number}: success {success:.3f} without corrections, {name}")
 
     def _run(self, command: list[str], name: str) -> Until:
@@ -137,16 +137,6 @@ class ImproveNode(Node):
         if child.returncode:
             last = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
             raise RfsError(f"{command[3]} ended with exit code {child.returncode} ({path}): {' '.join(last)}")
-
-    def _report(self) -> None:
-        Console(width=120).print(improvement.table(self.config, self.rounds))
-        path = Path(self.config.run_dir) / "improvement.json"
-        figures = {
-            "config": dataclasses.asdict(self.config),
-            "rounds": [dataclasses.asdict(each) for each in self.rounds],
-        }
-        path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-        self.get_logger().info(f"written: {path}")
 
     # Waiting
 
