@@ -127,6 +127,23 @@ def test_what_was_to_begin_before_a_reset_does_not_begin_after_it(
     assert moved == (False, 0)
 
 
+def test_an_arm_that_is_reset_is_not_pushed_any_more_and_keeps_everybodys_time(
+    devices: EmulatedDevices, ticks: Ticks
+) -> None:
+    devices.start()
+    ticks.wait_for(5)
+    with AdminClient(devices.arm.address, devices.arm.admin.port) as arm:
+        arm("force", wrench=[0.0, 0.0, 25.0, 0.0, 0.0, 0.0])
+        arm("reflex")
+        arm("reset")
+        assert arm("status")["mode"] == "IDLE"
+    push, cycles, robot_ms = devices.call(
+        lambda: (devices.world.push, devices.cycles, devices.arm.robot.time_ms)
+    ).result(PATIENCE_S)
+    np.testing.assert_array_equal(push, np.zeros(6))
+    assert robot_ms == cycles >= 5
+
+
 def test_both_fault_interfaces_answer(devices: EmulatedDevices, ticks: Ticks) -> None:
     devices.start()
     with AdminClient(devices.arm.address, devices.arm.admin.port) as arm:

@@ -9,7 +9,8 @@
     {"do": "close"}                                 the client's connection
     {"do": "listen", "on": false}                   as if the robot's controller were off
     {"do": "place", "q": [..7]}                     put the arm at rest elsewhere
-    {"do": "reset"}                                 everything as at the start
+    {"do": "reset"}                                 a robot as at the start, nothing pushes; one that moves a
+                                                    world of others stands where it stood, its time goes on
 
 Every request is answered by one line, {"ok": true, ...} or {"ok": false, "error": "..."}.
 """

@@ -62,11 +62,12 @@ class MotionEnd(NamedTuple):
 class FciRobot:
     """One robot arm as its client sees it."""
 
-    def __init__(self, body: Body | None = None, *, strict: bool = True) -> None:
+    def __init__(self, body: Body | None = None, *, strict: bool = True, time_ms: int = 0) -> None:
         """
         Args:
             body: what moves; the emulator's own arm by default.
             strict: abort a motion after LOST_COMMANDS_LIMIT missing commands.
+            time_ms: robot time at the start.
         """
         self.body: Body = body if body is not None else ArmBody()
         self.strict = strict
@@ -80,7 +81,7 @@ class FciRobot:
         self._record = np.zeros(1, dtype=STATE_DTYPE)
         state = self._record[0]
         self._view = {name: state[name] for name in STATE_DTYPE.names or () if state[name].ndim}
-        self._time_ms = 0
+        self._time_ms = time_ms
         self._errors = np.zeros(len(ERROR_NAMES), dtype=bool)
         self._reflex_reason = np.zeros(len(ERROR_NAMES), dtype=bool)
         self._motion_id: int | None = None

@@ -281,10 +281,11 @@ class FciServer:
         return perform(self, operation, arguments)
 
     def reset(self) -> None:
-        """Everything as at the start: no client, no fault, the arm where it was, robot time 0."""
+        """A robot as at the start: no client, no fault, nothing pushes; arm and time are `make_robot`'s."""
         self._clients.drop()
         self.set_faults(vars(Faults()))
         self.set_listening(True)
+        self.robot.body.push(np.zeros(6))
         self.robot = self._make_robot()
         self.counters.clear()
 

@@ -86,7 +86,7 @@ class EmulatedDevices:
         # First: where the address is taken, another robot has the hand's port too, and shall keep it.
         self.arm = FciServer(
             address,
-            lambda: FciRobot(arm),
+            lambda: FciRobot(arm, time_ms=self.cycles),
             rate_hz=rate_hz,
             lockstep_s=patience_s,
             admin_port=admin_port,
