@@ -184,6 +184,67 @@ def test_user_stop_refuses_recovery_until_it_is_released() -> None:
     assert robot.mode is RobotMode.IDLE
 
 
+def test_a_reflex_does_not_lift_a_user_stop_that_is_pressed() -> None:
+    robot = FciRobot()
+    robot.user_stop(True)
+    robot.reflex("joint_reflex")
+    assert robot.mode is RobotMode.USER_STOPPED
+    assert robot.recover() is RecoveryStatus.NOT_POSSIBLE
+    # The reflex is still there after the release, and recovered as any other.
+    robot.user_stop(False)
+    assert robot.mode is RobotMode.REFLEX
+    assert robot.recover() is RecoveryStatus.SUCCESS
+    assert robot.mode is RobotMode.IDLE
+
+
+def test_a_user_stop_does_not_clear_the_reflex_that_was_before_it() -> None:
+    robot = FciRobot()
+    robot.reflex("joint_reflex")
+    robot.user_stop(True)
+    assert robot.mode is RobotMode.USER_STOPPED
+    robot.user_stop(False)
+    assert robot.mode is RobotMode.REFLEX
+    robot.step(None)
+    assert state_of(robot)["errors"].sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("generator", "values"),
+    [
+        (MoveGenerator.CARTESIAN_POSITION, {"O_T_EE_c": [np.nan] * 16}),
+        (MoveGenerator.CARTESIAN_VELOCITY, {"O_dP_EE_c": [0, 0, np.inf, 0, 0, 0]}),
+        (
+            MoveGenerator.CARTESIAN_VELOCITY,
+            {"O_dP_EE_c": [0.0] * 6, "valid_elbow": True, "elbow_c": [np.nan, 1]},
+        ),
+    ],
+)
+def test_cartesian_commands_that_are_not_finite_end_the_motion_without_moving_the_arm(
+    generator: MoveGenerator, values: dict[str, object]
+) -> None:
+    robot = FciRobot()
+    before = robot.body.q.copy()
+    begin(robot, generator, MoveController.JOINT_IMPEDANCE)
+    end = robot.step(command(**values))
+    assert end is not None
+    assert end.status is MoveStatus.INPUT_ERROR_ABORTED
+    robot.step(None)
+    np.testing.assert_allclose(robot.body.q, before, atol=1e-9)
+
+
+@pytest.mark.parametrize("row", [(0, 3), (3, 0), (3, 3)])
+@pytest.mark.parametrize("value", [np.nan, 5.0])
+def test_a_matrix_that_is_no_transform_is_refused(row: tuple[int, int], value: float) -> None:
+    """A translation of 5 m is one; a bottom row other than 0 0 0 1 is none."""
+    matrix = np.eye(4)
+    matrix[row] = value
+    good = row == (0, 3) and value == 5.0
+    expected = SetterStatus.SUCCESS if good else SetterStatus.INVALID_ARGUMENT
+    robot = FciRobot()
+    assert robot.set_end_effector(column_major(matrix).tobytes()) is expected
+    assert robot.set_stiffness_frame(column_major(matrix).tobytes()) is expected
+
+
 @pytest.mark.parametrize("torque", [np.nan, np.inf, -np.inf])
 def test_torques_that_are_not_finite_end_the_motion_without_moving_the_arm(torque: float) -> None:
     robot = in_torque_control(FciRobot())

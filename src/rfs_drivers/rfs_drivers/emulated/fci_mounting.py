@@ -58,8 +58,10 @@ class Mounting:
 
 
 def _transform(payload: bytes) -> Array | None:
-    """The transform in a request; None where its rotation is none."""
+    """The transform in a request; None where it is none."""
     matrix = from_column_major(np.frombuffer(payload, dtype="<f8"))
+    if not np.all(np.isfinite(matrix)) or not np.allclose(matrix[3], (0.0, 0.0, 0.0, 1.0), atol=1e-6):
+        return None
     rotation = matrix[:3, :3]
     if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
         return None

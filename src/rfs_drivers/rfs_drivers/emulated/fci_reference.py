@@ -44,8 +44,14 @@ class Reference:
 
     @staticmethod
     def is_finite(command: np.void, generator: StateGenerator) -> bool:
-        """Whether a joint command is finite; Cartesian ones are not looked at."""
-        return generator not in _JOINT or bool(np.all(np.isfinite(_joint_values(command, generator))))
+        """Whether all of a command is finite that its generator looks at."""
+        if generator in _JOINT:
+            return bool(np.all(np.isfinite(_joint_values(command, generator))))
+        position = generator is StateGenerator.CARTESIAN_POSITION
+        wanted = [command["O_T_EE_c"] if position else command["O_dP_EE_c"]]
+        if command["valid_elbow"]:
+            wanted.append(command["elbow_c"])
+        return all(bool(np.all(np.isfinite(values))) for values in wanted)
 
     def follow(self, command: np.void, generator: StateGenerator, flange_to_ee: Array) -> str:
         """Go on by one cycle with a command; the error flag that it raises, empty for none.

@@ -72,6 +72,7 @@ class FciRobot:
         self.body: Body = body if body is not None else ArmBody()
         self.strict = strict
         self.mode = RobotMode.IDLE
+        self._stop_pressed = False
         self.why = ""
         """What the last reflex was about, with numbers; a real robot does not tell."""
         self.generator = StateGenerator.IDLE
@@ -148,7 +149,7 @@ class FciRobot:
 
     def recover(self) -> RecoveryStatus:
         """AutomaticErrorRecovery."""
-        if self.mode is RobotMode.USER_STOPPED or self.in_motion:
+        if self._stop_pressed or self.in_motion:
             return RecoveryStatus.NOT_POSSIBLE
         self._errors[:] = False
         self.mode = RobotMode.IDLE
@@ -188,7 +189,7 @@ class FciRobot:
     # ---- what happens to it --------------------------------------------------------------------------
 
     def reflex(self, error: str, why: str = "") -> MotionEnd | None:
-        """Raise an error flag; a motion ends in Reflex."""
+        """Raise an error flag; a motion ends in Reflex. A user stop that is pressed stays the mode."""
         index = ERROR_NAMES.index(error)
         self.why = f"{error}: {why}" if why else error
         self._errors[index] = True
@@ -196,14 +197,16 @@ class FciRobot:
         self._reflex_reason[index] = True
         if self.in_motion:
             return self._end(MoveStatus.REFLEX_ABORTED, RobotMode.REFLEX)
-        self.mode = RobotMode.REFLEX
+        if not self._stop_pressed:
+            self.mode = RobotMode.REFLEX
         return None
 
     def user_stop(self, pressed: bool) -> MotionEnd | None:
-        """Press or release the user stop."""
+        """Press or release the user stop; what was raised before or meanwhile is there after the release."""
+        self._stop_pressed = pressed
         if not pressed:
             if self.mode is RobotMode.USER_STOPPED:
-                self.mode = RobotMode.IDLE
+                self.mode = RobotMode.REFLEX if self._errors.any() else RobotMode.IDLE
             return None
         if self.in_motion:
             return self._end(MoveStatus.EMERGENCY_ABORTED, RobotMode.USER_STOPPED)
