@@ -124,6 +124,30 @@ def test_behind_a_missing_servo_a_fast_answer_stays_short() -> None:
         bus.read_all(ALL, xl330.PRESENT_CURRENT, xl330.PRESENT_POSITION)
 
 
+@pytest.mark.parametrize(
+    ("look_every_s", "looks", "steps"),
+    [
+        (0.003, 100, 150),  # 0.3 s in steps of 2 ms
+        (0.0005, 100, 25),
+        (0.002, 100, 100),
+        (0.001, 100, 50),
+        (0.5, 2, 100),  # beyond 0.1 s is lost: twice 50 steps
+    ],
+)
+def test_no_time_is_lost_between_two_looks(look_every_s: float, looks: int, steps: int) -> None:
+    class Counting(FreeHand):
+        steps = 0
+
+        def step(self, torque: np.ndarray, dt: float) -> None:
+            self.steps += 1
+
+    body = Counting()
+    servos = LeapServos(body, 1000.0)
+    for k in range(1, looks + 1):
+        servos.advance(1000.0 + k * look_every_s)
+    assert body.steps == steps
+
+
 def test_another_body_can_carry_the_joints() -> None:
     """What a physics world will be."""
 

@@ -18,6 +18,8 @@ from rfs_drivers.errors import EmulatorError
 STEP_S = 0.002
 _LONGEST_CATCH_UP_S = 0.1
 """Of a machine that stalled, only so much is caught up with: the rest is lost robot time."""
+_ROUNDING = 1e-6
+"""Of a step."""
 
 _GOALS = (xl330.GOAL_CURRENT, xl330.GOAL_POSITION)
 _DEFAULTS = {
@@ -210,10 +212,12 @@ class LeapServos:
         """Bring body and tables to the time `now`, s."""
         elapsed = now - self._now
         # A clock that advances by whole steps must not lose one to rounding.
-        steps = int(min(elapsed, _LONGEST_CATCH_UP_S) / STEP_S + 1e-6)
+        steps = int(min(elapsed, _LONGEST_CATCH_UP_S) / STEP_S + _ROUNDING)
         if steps < 1:
             return
-        self._now = now
+        # Less than a step is left for the next look; more than can be caught up with is lost.
+        rest = elapsed - steps * STEP_S
+        self._now = now - rest if STEP_S * _ROUNDING < rest < STEP_S else now
         present = leap_table.ticks(self.body.position)
         for servo, tick in zip(self.servos.values(), present, strict=True):
             servo.protect(tick, now)
