@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rfs_drivers.emulated.camera_link import CameraFeed, CameraLink, CameraSpec
-from rfs_drivers.emulated.camera_main import EmulatedCamera
+from rfs_drivers.emulated.camera_main import EmulatedCamera, main
 from rfs_drivers.errors import EmulatorError
 
 SPEC = CameraSpec("9", 32, 24, 30, 30.0, 30.0, 15.5, 11.5)
@@ -76,6 +76,23 @@ def test_what_a_killed_camera_left_is_replaced_and_only_ones_own_socket_is_remov
         feed.close()
         assert path.is_socket()
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        (("--fps", "0"), "--fps is 0, needs 1 to 1000"),
+        (("--fps", "-3"), "--fps is -3"),
+        (("--size", "640"), "--size is '640', needs two numbers"),
+        (("--size", "640x0"), "--size is '640x0'"),
+    ],
+)
+def test_a_camera_that_cannot_be_is_refused_and_leaves_no_socket(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: tuple[str, str], sentence: str
+) -> None:
+    assert main(["--link", str(tmp_path / "camera"), "--size", "64x48", *option]) == 1
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "camera").exists()
 
 
 def test_what_is_no_feed_is_refused(tmp_path: Path) -> None:

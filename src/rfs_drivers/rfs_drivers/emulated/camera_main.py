@@ -123,17 +123,31 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def spec_of(arguments: argparse.Namespace) -> CameraSpec:
+    """What camera is asked for.
+
+    Raises:
+        EmulatorError: one that cannot be.
+    """
+    size = arguments.size.split("x")
+    if len(size) != 2 or not all(n.isdecimal() and 16 <= int(n) <= 4096 for n in size):
+        raise EmulatorError(f"--size is {arguments.size!r}, needs two numbers from 16 to 4096, as 640x480")
+    if not 1 <= arguments.fps <= 1000:
+        raise EmulatorError(f"--fps is {arguments.fps}, needs 1 to 1000")
+    width, height = map(int, size)
+    focal = 605.0 * width / 640.0
+    return CameraSpec(
+        arguments.serial, width, height, arguments.fps, focal, focal, (width - 1) / 2, (height - 1) / 2
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     arguments = parser().parse_args(argv)
     try:
-        width, height = (int(n) for n in arguments.size.split("x"))
-        focal = 605.0 * width / 640.0
-        spec = CameraSpec(
-            arguments.serial, width, height, arguments.fps, focal, focal, (width - 1) / 2, (height - 1) / 2
-        )
+        spec = spec_of(arguments)
         camera = EmulatedCamera(arguments.link, spec, arguments.seed)
-    except (RfsError, ValueError) as error:
+    except RfsError as error:
         print(f"emulated_camera: {error}", file=sys.stderr)
         return 1
     running = True
@@ -146,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, end)
     print(json.dumps({"link": arguments.link}), flush=True)
     listening, pending = True, b""
-    started, period = time.monotonic(), 1.0 / arguments.fps
+    started, period = time.monotonic(), 1.0 / spec.fps
     try:
         while running:
             due = started + (camera.number + 1) * period
