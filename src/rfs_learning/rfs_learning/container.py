@@ -113,7 +113,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         header = json.loads(metadata[_METADATA_KEY])
         spelled = canonical_json({key: value for key, value in header.items() if key != "header_sha256"})
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: its header is not a JSON object ({error}): copy the file again"
         ) from error

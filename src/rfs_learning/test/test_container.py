@@ -106,6 +106,13 @@ def test_safetensors_of_others_are_refused_naming_the_missing_key(tmp_path):
         container.read(path)
 
 
+def test_a_header_too_deep_to_be_read_is_refused(tmp_path):
+    path = tmp_path / "deep.safetensors"
+    safetensors.torch.save_file({"a": torch.zeros(1)}, path, {"rfs": "[" * 200_000})
+    with pytest.raises(CheckpointError, match="its header is not a JSON object"):
+        container.read(path)
+
+
 def test_a_header_that_is_not_an_object_is_refused(tmp_path):
     path = tmp_path / "odd.safetensors"
     for header in ("[1]", "{", '"text"', '{"x": NaN}'):
