@@ -125,6 +125,32 @@ def test_behind_a_missing_servo_a_fast_answer_stays_short() -> None:
 
 
 @pytest.mark.parametrize(
+    ("mode", "milliamperes"),
+    [
+        (0, 300),  # the goal current, whatever the goal position is
+        (1, 0),
+        (3, 1750),  # the current limit as delivered
+        (4, 1750),
+        (5, 300),
+        (16, 0),
+    ],
+)
+def test_the_operating_mode_decides_what_a_blocked_finger_pushes_with(mode: int, milliamperes: int) -> None:
+    bus = DirectBus()
+    bus.now = 1.0
+    assert isinstance(bus.servos.body, FreeHand)
+    bus.servos.body.blocked[1] = True
+    bus.write(1, xl330.OPERATING_MODE, mode)
+    bus.write(1, xl330.POSITION_P, 600)
+    bus.write(1, xl330.GOAL_CURRENT, 300)
+    # 2,000 ticks with P 600 / 128 ask for far more than 1,750 mA.
+    bus.write(1, xl330.GOAL_POSITION, 2048 + 2000)
+    bus.write(1, xl330.TORQUE_ENABLE, 1)
+    bus.sleep(0.05)
+    assert value(bus, 1, xl330.PRESENT_CURRENT) == milliamperes
+
+
+@pytest.mark.parametrize(
     ("look_every_s", "looks", "steps"),
     [
         (0.003, 100, 150),  # 0.3 s in steps of 2 ms

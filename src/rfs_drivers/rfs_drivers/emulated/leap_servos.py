@@ -18,6 +18,10 @@ from rfs_drivers.errors import EmulatorError
 STEP_S = 0.002
 _LONGEST_CATCH_UP_S = 0.1
 """Of a machine that stalled, only so much is caught up with: the rest is lost robot time."""
+_CURRENT_MODE = 0
+_POSITION_MODES = (3, 4, xl330.CURRENT_POSITION_MODE)
+"""Velocity (1) and PWM (16) are taken, and give no torque here."""
+
 _ROUNDING = 1e-6
 """Of a step."""
 
@@ -227,10 +231,15 @@ class LeapServos:
             self._all(xl330.POSITION_P) / 128.0 * leap_table.CURRENT_UNIT / leap_table.RADIANS_PER_TICK
         )
         damping = self._all(xl330.POSITION_D) / 16.0 * 1e-6 / leap_table.RADIANS_PER_TICK
-        limit = np.abs(self._all(xl330.GOAL_CURRENT)) * leap_table.CURRENT_UNIT
+        mode = self._all(xl330.OPERATING_MODE)
+        positioned, by_current = np.isin(mode, _POSITION_MODES), mode == _CURRENT_MODE
+        asked = self._all(xl330.GOAL_CURRENT) * leap_table.CURRENT_UNIT
+        most = self._all(xl330.CURRENT_LIMIT) * leap_table.CURRENT_UNIT
+        limit = np.where(mode == xl330.CURRENT_POSITION_MODE, np.abs(asked), most)
         current = np.zeros(16)
         for _ in range(steps):
             wanted = stiffness * (goal - self.body.position) - damping * self.body.velocity
+            wanted = np.where(positioned, wanted, np.where(by_current, leap_table.signed(asked), 0.0))
             current = np.where(on, np.clip(wanted, -limit, limit), 0.0)
             self.body.step(current * leap_table.TORQUE_PER_AMPERE, STEP_S)
         self._store(current)
