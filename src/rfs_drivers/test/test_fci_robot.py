@@ -159,6 +159,26 @@ def test_a_force_above_the_threshold_is_a_reflex_and_below_it_is_not() -> None:
     assert state["O_F_ext_hat_K"][1] == pytest.approx(-31.0, abs=0.1)
 
 
+def test_the_moment_of_an_external_force_is_about_the_stiffness_frame() -> None:
+    """At the start the flange points down, and the nominal end effector's x is the base's.
+
+    K stands 0.1034 + 0.2 + 0.1 m below the flange, turned by 90 degrees about z, so that its x axis is the
+    base's -y and its y axis the base's -x. 20 N along the base's x at the flange have about K the moment
+    (0, 0, 0.4034) x (20, 0, 0) = (0, 8.068, 0) Nm. A state tells that of the robot on its surroundings.
+    """
+    robot = FciRobot()
+    ee, stiffness = np.eye(4), np.eye(4)
+    ee[2, 3], stiffness[2, 3] = 0.2, 0.1
+    stiffness[:2, :2] = [[0.0, -1.0], [1.0, 0.0]]
+    robot.set_end_effector(column_major(ee).tobytes())
+    robot.set_stiffness_frame(column_major(stiffness).tobytes())
+    robot.body.push(np.array([20.0, 0.0, 0.0, 0.0, 0.0, 0.0]))
+    robot.step(None)
+    state = state_of(robot)
+    np.testing.assert_allclose(state["O_F_ext_hat_K"], [-20, 0, 0, 0, -8.068, 0], atol=0.02)
+    np.testing.assert_allclose(state["K_F_ext_hat_K"], [0, 20, 0, 8.068, 0, 0], atol=0.02)
+
+
 def test_reflex_keeps_its_reason_after_recovery() -> None:
     robot = in_torque_control(FciRobot())
     robot.reflex("joint_reflex")

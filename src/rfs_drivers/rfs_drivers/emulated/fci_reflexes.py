@@ -54,7 +54,7 @@ class Reflexes:
 
         Args:
             body: the arm.
-            wrench: of the environment on the flange, N and Nm. Shape: (6,).
+            wrench: of the environment at the stiffness frame, N and Nm. Shape: (6,).
         """
         if np.any(np.abs(wrench) > self.thresholds["force_upper_nom"]):
             largest = self.thresholds["force_upper_nom"]

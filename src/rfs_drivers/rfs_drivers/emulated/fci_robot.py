@@ -291,13 +291,21 @@ class FciRobot:
         return self._mass @ np.clip(acceleration, -200.0, 200.0) + fci_model.FRICTION * speed
 
     def _external_wrench(self, at: fci_model.Chain) -> Array:
-        """Wrench of the environment on the flange, from joint torques. Shape: (6,)."""
+        """Wrench of the environment at the stiffness frame's origin, base axes, from joint torques.
+
+        Shape: (6,).
+        """
         if not self.body.tau_ext.any():
             return np.zeros(6)
-        jacobian = fci_model.jacobian(at, at.flange[:3, 3])
+        jacobian = fci_model.jacobian(at, self._stiffness_frame(at)[:3, 3])
         gram = jacobian @ jacobian.T + 1e-9 * np.eye(6)
         wrench = np.linalg.solve(gram, jacobian @ self.body.tau_ext)
         return np.asarray(wrench, dtype=np.float64)
+
+    def _stiffness_frame(self, at: fci_model.Chain) -> Array:
+        """K in the base frame. Shape: (4, 4)."""
+        frame: Array = at.flange @ self._mounting.flange_to_ee @ self._mounting.ee_to_stiffness
+        return frame
 
     def _end(self, status: MoveStatus, mode: RobotMode) -> MotionEnd:
         assert self._motion_id is not None
@@ -341,8 +349,9 @@ class FciRobot:
         v["tau_J"][:] = self._tau_d + self._gravity
         v["tau_ext_hat_filtered"][:] = -body.tau_ext
         v["O_F_ext_hat_K"][:] = -wrench
-        v["K_F_ext_hat_K"][:3] = -(wrench[:3] @ pose[:3, :3])
-        v["K_F_ext_hat_K"][3:] = -(wrench[3:] @ pose[:3, :3])
+        axes = self._stiffness_frame(at)[:3, :3]
+        v["K_F_ext_hat_K"][:3] = -(wrench[:3] @ axes)
+        v["K_F_ext_hat_K"][3:] = -(wrench[3:] @ axes)
         v["O_dP_EE_d"][:] = v["O_dP_EE_c"][:] = reference.twist
         v["O_ddP_EE_c"][:] = reference.twist_rate
         thresholds = self._reflexes.thresholds
