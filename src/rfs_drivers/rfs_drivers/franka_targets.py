@@ -141,7 +141,7 @@ class TargetStream:
     def _goes_on(self, now: float, goal: Pose) -> bool:
         """Whether a target is a step from the last one, and nothing was held for long."""
         since = self._not_followed_since
-        if self._last_accepted is None or since is None or now - since > _GOES_ON_WITHIN_S:
+        if since is None or now - since > _GOES_ON_WITHIN_S:
             return False
         step = se3.pose_error(goal, self._goal)[0]
         near = float(np.linalg.norm(step[:3])) <= self._config.first_position

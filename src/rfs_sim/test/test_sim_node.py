@@ -1,5 +1,6 @@
 """The real node in a process of its own; the test plays command gate and episode manager by hand."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -215,12 +216,11 @@ def seeing(tmp_path_factory):
         process.communicate()
 
 
-@pytest.fixture(scope="module")
-def hasty(tmp_path_factory, claim_domain):
-    """A simulation that loses its patience after 0.2 s; its folder."""
-    folder = tmp_path_factory.mktemp("hasty")
+@contextlib.contextmanager
+def simulation(folder, claim_domain, patience_s):
+    """A simulation that waits so long for an answer, in a domain of its own; its folder."""
     with claim_domain() as domain:
-        process = start_node(domain, f"run_dir:={folder}", "lockstep_patience_s:=0.2")
+        process = start_node(domain, f"run_dir:={folder}", f"lockstep_patience_s:={patience_s}")
         gate = Gate(domain)
         yield gate, folder
         gate.close()
@@ -229,17 +229,18 @@ def hasty(tmp_path_factory, claim_domain):
         assert code == 0, output
 
 
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory, claim_domain):
+    """A simulation that loses its patience after 0.2 s; its folder."""
+    with simulation(tmp_path_factory.mktemp("hasty"), claim_domain, 0.2) as made:
+        yield made
+
+
 @pytest.fixture
 def patient(tmp_path, claim_domain):
     """A simulation that never goes on without an answer; its folder."""
-    with claim_domain() as domain:
-        process = start_node(domain, f"run_dir:={tmp_path}", "lockstep_patience_s:=60.0")
-        gate = Gate(domain)
-        yield gate, tmp_path
-        gate.close()
-    if process.poll() is None:
-        code, _, output = stop_node(process)
-        assert code == 0, output
+    with simulation(tmp_path, claim_domain, 60.0) as made:
+        yield made
 
 
 def test_two_processes_and_the_bare_world_play_one_episode_to_the_last_bit(seeing, patient):
